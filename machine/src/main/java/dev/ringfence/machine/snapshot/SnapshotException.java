@@ -1,0 +1,14 @@
+package dev.ringfence.machine.snapshot;
+
+/** A snapshot that cannot be read: damaged, of another version, or of another machine. */
+public final class SnapshotException extends RuntimeException {
+  private static final long serialVersionUID = 1L;
+
+  public SnapshotException(String message) {
+    super(message);
+  }
+
+  public SnapshotException(String message, Throwable cause) {
+    super(message, cause);
+  }
+}
