@@ -1,0 +1,2 @@
+/** Benchmarks. Not a named module: JMH starts its forks on the class path. */
+package dev.ringfence.bench;

@@ -1,0 +1,15 @@
+/**
+ * A deterministic x86-64 PC: physical memory, processor, paging, interrupts, devices, boot,
+ * snapshots and probes. It knows nothing of isolation; everything above attaches through probes and
+ * the address-space view.
+ */
+@org.jspecify.annotations.NullMarked
+module dev.ringfence.machine {
+  requires static org.jspecify;
+  requires com.fasterxml.jackson.databind;
+  requires com.fasterxml.jackson.dataformat.yaml;
+  requires com.github.luben.zstd_jni;
+  requires org.apache.commons.compress;
+
+  exports dev.ringfence.machine;
+}
