@@ -12,4 +12,8 @@ module dev.ringfence.machine {
   requires org.apache.commons.compress;
 
   exports dev.ringfence.machine;
+  exports dev.ringfence.machine.interrupt;
+  exports dev.ringfence.machine.memory;
+  exports dev.ringfence.machine.snapshot;
+  exports dev.ringfence.machine.time;
 }

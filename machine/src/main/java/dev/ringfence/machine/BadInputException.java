@@ -6,7 +6,7 @@ package dev.ringfence.machine;
  * where in it, what was expected and what was found. The command line prints it and leaves with
  * status 2.
  */
-public final class BadInputException extends RuntimeException {
+public class BadInputException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
   /** An input that is wrong as a whole. */

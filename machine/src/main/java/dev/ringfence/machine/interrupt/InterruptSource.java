@@ -5,7 +5,10 @@ public interface InterruptSource {
   /** Whether an interrupt is waiting that the task priority lets through. */
   boolean hasInterrupt();
 
-  /** Acknowledges the most important interrupt and returns its vector, or -1 if there is none any more. */
+  /**
+   * Acknowledges the most important interrupt and returns its vector, or -1 if there is none any
+   * more.
+   */
   int acknowledge();
 
   /** CR8: bits 7 to 4 of the task priority register. */

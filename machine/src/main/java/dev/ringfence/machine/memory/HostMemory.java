@@ -11,18 +11,22 @@ import java.nio.ByteOrder;
 /**
  * Loads and stores at addresses of the host process.
  *
- * <p>Constraint: guest memory access is the hottest code of the project. HotSpot compiles an access to a {@link
- * MemorySegment} to one machine instruction only when the segment is a compile-time constant (about 1.0 ns through a
- * TLB; 1.4 to 2.0 ns for a segment in an instance field). One segment over the whole address space is such a constant
- * for every machine in the process; the price is that bounds are not checked here. Callers are the TLB fast path, whose
- * entries exist only for pages of RAM, and {@link PhysicalMemory}, which checks bounds first. Nothing else may call this.
+ * <p>Constraint: guest memory access is the hottest code of the project. HotSpot compiles an access
+ * to a {@link MemorySegment} to one machine instruction only when the segment is a compile-time
+ * constant (about 1.0 ns through a TLB; 1.4 to 2.0 ns for a segment in an instance field). One
+ * segment over the whole address space is such a constant for every machine in the process; the
+ * price is that bounds are not checked here. Callers are the TLB fast path, whose entries exist
+ * only for pages of RAM, and {@link PhysicalMemory}, which checks bounds first. Nothing else may
+ * call this.
  */
 public final class HostMemory {
   private static final MemorySegment EVERYTHING = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
   private static final ValueLayout.OfShort SHORT =
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfInt INT =
+      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfLong LONG =
+      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private HostMemory() {}
 
@@ -74,12 +78,15 @@ public final class HostMemory {
     EVERYTHING.asSlice(address, length).fill(value);
   }
 
-  /** A range of anonymous, zeroed, page-aligned memory that the host commits page by page as it is touched. */
+  /**
+   * A range of anonymous, zeroed, page-aligned memory that the host commits page by page as it is
+   * touched.
+   */
   record Reservation(long address, long length, Arena arena) {}
 
   /**
-   * Reserves memory. An {@link Arena} would zero it eagerly, which costs start-up time and makes every guest page
-   * resident, so the pages come from mmap and are released when the arena closes.
+   * Reserves memory. An {@link Arena} would zero it eagerly, which costs start-up time and makes
+   * every guest page resident, so the pages come from mmap and are released when the arena closes.
    */
   static Reservation reserve(long length) {
     Linker linker = Linker.nativeLinker();
@@ -98,19 +105,26 @@ public final class HostMemory {
       MethodHandle munmap =
           linker.downcallHandle(
               linker.defaultLookup().findOrThrow("munmap"),
-              FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG));
+              FunctionDescriptor.of(
+                  ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG));
       MethodHandle madvise =
           linker.downcallHandle(
               linker.defaultLookup().findOrThrow("madvise"),
               FunctionDescriptor.of(
-                  ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG, ValueLayout.JAVA_INT));
+                  ValueLayout.JAVA_INT,
+                  ValueLayout.JAVA_LONG,
+                  ValueLayout.JAVA_LONG,
+                  ValueLayout.JAVA_INT));
       int readWrite = 3;
       int privateAnonymousNoReserve = 0x4022;
-      long address = (long) mmap.invokeExact(0L, length, readWrite, privateAnonymousNoReserve, -1, 0L);
+      long address =
+          (long) mmap.invokeExact(0L, length, readWrite, privateAnonymousNoReserve, -1, 0L);
       if (address == -1) {
-        throw new OutOfMemoryError("the host has no " + length + " bytes of address space for guest memory");
+        throw new OutOfMemoryError(
+            "the host has no " + length + " bytes of address space for guest memory");
       }
-      // MADV_HUGEPAGE is advice: a host without transparent huge pages answers with an error that changes nothing.
+      // MADV_HUGEPAGE is advice: a host without transparent huge pages answers with an error that
+      // changes nothing.
       int unused = (int) madvise.invokeExact(address, length, 14);
       Arena arena = Arena.ofShared();
       MemorySegment.ofAddress(address)

@@ -4,7 +4,10 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 
-/** An address range to which device regions are attached: the port space, or the holes in physical memory. */
+/**
+ * An address range to which device regions are attached: the port space, or the holes in physical
+ * memory.
+ */
 public final class IoSpace {
   private record Attachment(String name, long first, long last, IoRegion region) {}
 
@@ -38,24 +41,32 @@ public final class IoSpace {
     recent = null;
   }
 
-  /** Detaches the region that starts at {@code first}, if there is one (a PCI base address register moved). */
+  /**
+   * Detaches the region that starts at {@code first}, if there is one (a PCI base address register
+   * moved).
+   */
   public void detach(long first) {
     attachments.removeIf(attachment -> attachment.first == first);
     recent = null;
   }
 
-  /** Reads from the region at the address; where there is none, all ones, as an undriven bus gives. */
+  /**
+   * Reads from the region at the address; where there is none, all ones, as an undriven bus gives.
+   */
   public long read(long address, int bytes) {
     Attachment attachment = find(address, bytes);
     long ones = -1L >>> (64 - bytes * 8);
-    return attachment == null ? ones : attachment.region.read(address - attachment.first, bytes) & ones;
+    return attachment == null
+        ? ones
+        : attachment.region.read(address - attachment.first, bytes) & ones;
   }
 
   /** Writes to the region at the address; where there is none the write is lost. */
   public void write(long address, int bytes, long value) {
     Attachment attachment = find(address, bytes);
     if (attachment != null) {
-      attachment.region.write(address - attachment.first, bytes, value & (-1L >>> (64 - bytes * 8)));
+      attachment.region.write(
+          address - attachment.first, bytes, value & (-1L >>> (64 - bytes * 8)));
     }
   }
 

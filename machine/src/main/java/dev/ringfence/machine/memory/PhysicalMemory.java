@@ -5,11 +5,12 @@ import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
 
 /**
- * The physical address space: RAM below 3 GiB, the hole for devices from 3 GiB to 4 GiB, and the rest of RAM from 4 GiB
- * on. Accesses are little-endian and may be unaligned.
+ * The physical address space: RAM below 3 GiB, the hole for devices from 3 GiB to 4 GiB, and the
+ * rest of RAM from 4 GiB on. Accesses are little-endian and may be unaligned.
  *
- * <p>Methods here are for devices, boot code and the page walker; the processors' data accesses take the TLB's host
- * addresses instead. Whoever writes RAM through this class passes the gate for decoded code ({@link CodeGate}).
+ * <p>Methods here are for devices, boot code and the page walker; the processors' data accesses
+ * take the TLB's host addresses instead. Whoever writes RAM through this class passes the gate for
+ * decoded code ({@link CodeGate}).
  */
 public final class PhysicalMemory implements Stateful {
   /** First address of the hole for memory-mapped devices: 3 GiB. */
@@ -20,7 +21,10 @@ public final class PhysicalMemory implements Stateful {
 
   /** Told before code that was decoded from a page is overwritten. */
   public interface CodeGate {
-    /** Bytes {@code address} to {@code address + length - 1}, inside one page that was marked, are about to change. */
+    /**
+     * Bytes {@code address} to {@code address + length - 1}, inside one page that was marked, are
+     * about to change.
+     */
     void codeOverwritten(long address, int length);
   }
 
@@ -36,7 +40,8 @@ public final class PhysicalMemory implements Stateful {
    */
   public PhysicalMemory(long size) {
     if (size <= 0 || (size & 4095) != 0) {
-      throw new IllegalArgumentException("RAM size must be a positive multiple of 4096, got " + size);
+      throw new IllegalArgumentException(
+          "RAM size must be a positive multiple of 4096, got " + size);
     }
     this.size = size;
     this.reservation = HostMemory.reserve(size);
@@ -80,7 +85,9 @@ public final class PhysicalMemory implements Stateful {
   /** Whether all bytes of the range are RAM. */
   public boolean isRam(long address, long length) {
     long first = ramOffset(address);
-    return first >= 0 && length >= 0 && ramOffset(address + Math.max(length, 1) - 1) == first + Math.max(length, 1) - 1;
+    return first >= 0
+        && length >= 0
+        && ramOffset(address + Math.max(length, 1) - 1) == first + Math.max(length, 1) - 1;
   }
 
   /** Host address of a byte of RAM, or 0 if the physical address is not RAM. */
@@ -89,7 +96,9 @@ public final class PhysicalMemory implements Stateful {
     return offset < 0 ? 0 : host + offset;
   }
 
-  /** Number of the RAM page that holds the address, dense from 0, or -1 if the address is not RAM. */
+  /**
+   * Number of the RAM page that holds the address, dense from 0, or -1 if the address is not RAM.
+   */
   public int ramPage(long address) {
     return (int) (ramOffset(address) >> 12);
   }
@@ -114,11 +123,15 @@ public final class PhysicalMemory implements Stateful {
   }
 
   public short readShort(long address) {
-    return isRam(address, 2) ? HostMemory.getShort(hostAddress(address)) : (short) devices.read(address, 2);
+    return isRam(address, 2)
+        ? HostMemory.getShort(hostAddress(address))
+        : (short) devices.read(address, 2);
   }
 
   public int readInt(long address) {
-    return isRam(address, 4) ? HostMemory.getInt(hostAddress(address)) : (int) devices.read(address, 4);
+    return isRam(address, 4)
+        ? HostMemory.getInt(hostAddress(address))
+        : (int) devices.read(address, 4);
   }
 
   public long readLong(long address) {
@@ -167,7 +180,10 @@ public final class PhysicalMemory implements Stateful {
     HostMemory.copy(hostAddress(address), target, offset, length);
   }
 
-  /** Copies into RAM, through the gate for decoded code: what a device does by DMA, and a loader before the start. */
+  /**
+   * Copies into RAM, through the gate for decoded code: what a device does by DMA, and a loader
+   * before the start.
+   */
   public void write(long address, byte[] source, int offset, int length) {
     checkRam(address, length);
     beforeWrite(address, length);
@@ -184,7 +200,8 @@ public final class PhysicalMemory implements Stateful {
   private void checkRam(long address, long length) {
     if (!isRam(address, length)) {
       throw new IllegalArgumentException(
-          "physical range %x-%x is not RAM (%d bytes of RAM)".formatted(address, address + length - 1, size));
+          "physical range %x-%x is not RAM (%d bytes of RAM)"
+              .formatted(address, address + length - 1, size));
     }
   }
 

@@ -6,8 +6,8 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * Reads what {@link StateWriter} wrote. Input may be hostile: lengths are checked against what the reader expects, and
- * every disagreement is a {@link SnapshotException} that names the section.
+ * Reads what {@link StateWriter} wrote. Input may be hostile: lengths are checked against what the
+ * reader expects, and every disagreement is a {@link SnapshotException} that names the section.
  */
 public final class StateReader {
   private final DataInputStream in;
@@ -105,7 +105,8 @@ public final class StateReader {
   }
 
   private SnapshotException damaged(String expected, long found) {
-    return new SnapshotException("snapshot section " + section + ": expected " + expected + ", found " + found);
+    return new SnapshotException(
+        "snapshot section " + section + ": expected " + expected + ", found " + found);
   }
 
   private SnapshotException ended(IOException e) {

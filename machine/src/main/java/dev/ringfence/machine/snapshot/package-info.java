@@ -1,5 +1,5 @@
 /**
- * Saving and restoring the whole state of a machine. Each part writes its own section; the container checks version,
- * configuration and checksum before any part reads.
+ * Saving and restoring the whole state of a machine. Each part writes its own section; the
+ * container checks version, configuration and checksum before any part reads.
  */
 package dev.ringfence.machine.snapshot;

@@ -4,16 +4,19 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The machine's clock and its timers. Devices read the time of the access that they serve, and arm timers; the machine
- * runs a processor until the earliest deadline and then calls {@link #expire}.
+ * The machine's clock and its timers. Devices read the time of the access that they serve, and arm
+ * timers; the machine runs a processor until the earliest deadline and then calls {@link #expire}.
  *
- * <p>Timers that are due at the same time expire in the order of their creation, so runs are reproducible.
+ * <p>Timers that are due at the same time expire in the order of their creation, so runs are
+ * reproducible.
  */
 public final class VirtualClock {
   /** A deadline that is never reached. */
   public static final long NEVER = Long.MAX_VALUE;
 
-  /** A deadline with an action. One timer holds at most one deadline; arming it again replaces that. */
+  /**
+   * A deadline with an action. One timer holds at most one deadline; arming it again replaces that.
+   */
   public static final class Timer {
     private final VirtualClock clock;
     private final String name;
@@ -56,7 +59,10 @@ public final class VirtualClock {
     return now;
   }
 
-  /** Set by the machine before a device can observe the time; may step back between processors of one quantum. */
+  /**
+   * Set by the machine before a device can observe the time; may step back between processors of
+   * one quantum.
+   */
   public void setNow(long nanoseconds) {
     now = nanoseconds;
   }
@@ -73,7 +79,10 @@ public final class VirtualClock {
     return next;
   }
 
-  /** Runs the actions of all timers whose deadline is not after {@code now()}, each once it has been disarmed. */
+  /**
+   * Runs the actions of all timers whose deadline is not after {@code now()}, each once it has been
+   * disarmed.
+   */
   public void expire() {
     while (next <= now) {
       for (Timer timer : timers) {
