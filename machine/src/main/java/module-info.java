@@ -12,8 +12,12 @@ module dev.ringfence.machine {
   requires org.apache.commons.compress;
 
   exports dev.ringfence.machine;
+  exports dev.ringfence.machine.cpu;
+  exports dev.ringfence.machine.decode;
   exports dev.ringfence.machine.interrupt;
   exports dev.ringfence.machine.memory;
+  exports dev.ringfence.machine.operation;
+  exports dev.ringfence.machine.paging;
   exports dev.ringfence.machine.snapshot;
   exports dev.ringfence.machine.time;
 }

@@ -1,8 +1,9 @@
 package dev.ringfence.machine.cpu;
 
 /**
- * Status flags, kept as two words that a flag-writing operation stores instead of six flags; a reader derives the flag
- * it needs. (Measured: 8 flag writers cost 1.3 to 1.7 ns with two words in locals, 18 ns with flags computed eagerly.)
+ * Status flags, kept as two words that a flag-writing operation stores instead of six flags; a
+ * reader derives the flag it needs. (Measured: 8 flag writers cost 1.3 to 1.7 ns with two words in
+ * locals, 18 ns with flags computed eagerly.)
  *
  * <pre>
  * result     the result, sign-extended from the operand width to 64 bits
@@ -14,8 +15,8 @@ package dev.ringfence.machine.cpu;
  * ZF = (result == 0), SF = sign(result) xor bit 0, PF = even parity of (result xor auxiliary >> 8) & ffH
  * </pre>
  *
- * <p>Bits 15:8 and 0 are zero after arithmetic; they let {@link #auxiliaryOf} represent any combination of flags, even
- * ZF with SF, in two words.
+ * <p>Bits 15:8 and 0 are zero after arithmetic; they let {@link #auxiliaryOf} represent any
+ * combination of flags, even ZF with SF, in two words.
  */
 public final class Flags {
   public static final int CF = 1;
@@ -128,7 +129,8 @@ public final class Flags {
   }
 
   /**
-   * The auxiliary word of an addition {@code sum = a + b (+ carry)} of operands shifted left to the top of the word.
+   * The auxiliary word of an addition {@code sum = a + b (+ carry)} of operands shifted left to the
+   * top of the word.
    *
    * @param shift 64 minus the operand width in bits
    */
@@ -137,7 +139,10 @@ public final class Flags {
     return carries & CARRY_AND_OVERFLOW | carries >>> shift & AUXILIARY_ADJUST;
   }
 
-  /** The auxiliary word of a subtraction {@code difference = a - b (- borrow)} of operands shifted to the top. */
+  /**
+   * The auxiliary word of a subtraction {@code difference = a - b (- borrow)} of operands shifted
+   * to the top.
+   */
   public static long auxiliaryOfSubtraction(long a, long b, long difference, int shift) {
     long borrows = ~a & b | ~(a ^ b) & difference;
     return borrows & CARRY_AND_OVERFLOW | borrows >>> shift & AUXILIARY_ADJUST;

@@ -1,8 +1,9 @@
 package dev.ringfence.machine.cpu;
 
 /**
- * An exception of the guest on its way to delivery (SDM volume 3, chapter 6). It has no stack trace: guests raise
- * millions of page faults, and filling in a trace would cost more than delivering them.
+ * An exception of the guest on its way to delivery (SDM volume 3, chapter 6). It has no stack
+ * trace: guests raise millions of page faults, and filling in a trace would cost more than
+ * delivering them.
  */
 public final class ProcessorException extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -82,12 +83,12 @@ public final class ProcessorException extends RuntimeException {
   public static boolean hasErrorCode(int vector) {
     return switch (vector) {
       case DOUBLE_FAULT,
-              INVALID_TSS,
-              SEGMENT_NOT_PRESENT,
-              STACK_FAULT,
-              GENERAL_PROTECTION,
-              PAGE_FAULT,
-              ALIGNMENT_CHECK ->
+          INVALID_TSS,
+          SEGMENT_NOT_PRESENT,
+          STACK_FAULT,
+          GENERAL_PROTECTION,
+          PAGE_FAULT,
+          ALIGNMENT_CHECK ->
           true;
       default -> false;
     };

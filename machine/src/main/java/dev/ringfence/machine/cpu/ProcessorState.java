@@ -1,8 +1,9 @@
 package dev.ringfence.machine.cpu;
 
 /**
- * Everything that software can see of one processor, apart from its local APIC. Fields are public and plain: the
- * executors read and write them at every instruction, and a speculative executor runs on a copy.
+ * Everything that software can see of one processor, apart from its local APIC. Fields are public
+ * and plain: the executors read and write them at every instruction, and a speculative executor
+ * runs on a copy.
  */
 public final class ProcessorState {
   /** The register file; see {@link Slot}. */
@@ -52,7 +53,10 @@ public final class ProcessorState {
   public long dr6;
   public long dr7;
 
-  /** Exponent (bits 14:0) and sign (bit 15) of the physical x87 registers; significands are at {@link Slot#X87}. */
+  /**
+   * Exponent (bits 14:0) and sign (bit 15) of the physical x87 registers; significands are at
+   * {@link Slot#X87}.
+   */
   public final short[] x87Exponents = new short[8];
 
   public int x87Control;
@@ -84,7 +88,10 @@ public final class ProcessorState {
   public long sysenterEip;
   public long tscAux;
 
-  /** What is added to the machine's time-stamp counter for this processor: IA32_TSC writes and IA32_TSC_ADJUST. */
+  /**
+   * What is added to the machine's time-stamp counter for this processor: IA32_TSC writes and
+   * IA32_TSC_ADJUST.
+   */
   public long tscOffset;
 
   public long tscAdjust;

@@ -1,6 +1,9 @@
 package dev.ringfence.machine.cpu;
 
-/** Numbers of segment registers as instructions encode them (SDM volume 2, table B-8), and the two system segments. */
+/**
+ * Numbers of segment registers as instructions encode them (SDM volume 2, table B-8), and the two
+ * system segments.
+ */
 public final class SegmentRegister {
   public static final int ES = 0;
   public static final int CS = 1;
@@ -13,8 +16,9 @@ public final class SegmentRegister {
   public static final int COUNT = 8;
 
   /**
-   * Access rights of a loaded segment, in the layout of the VMCS access-rights fields (SDM volume 3, table 25-2): bits
-   * 3:0 type, 4 S, 6:5 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G, 16 unusable (a null selector was loaded).
+   * Access rights of a loaded segment, in the layout of the VMCS access-rights fields (SDM volume
+   * 3, table 25-2): bits 3:0 type, 4 S, 6:5 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G, 16 unusable (a
+   * null selector was loaded).
    */
   public static final int TYPE = 0xf;
 

@@ -3,9 +3,10 @@ package dev.ringfence.machine.cpu;
 /**
  * Indexes into the register file {@link ProcessorState#r}.
  *
- * <p>Every value a micro-operation reads or writes is a slot of one {@code long[]}, so that an operand is one index and
- * executors need no case distinction: a slot that is always zero stands for "no register", the bases of segments and of
- * the running block are slots like the general registers.
+ * <p>Every value a micro-operation reads or writes is a slot of one {@code long[]}, so that an
+ * operand is one index and executors need no case distinction: a slot that is always zero stands
+ * for "no register", the bases of segments and of the running block are slots like the general
+ * registers.
  */
 public final class Slot {
   public static final int RAX = 0;
@@ -28,7 +29,10 @@ public final class Slot {
   /** Always zero; never written. */
   public static final int ZERO = 16;
 
-  /** RIP at the start of the running block: RIP-relative addresses and branch targets are relative to it. */
+  /**
+   * RIP at the start of the running block: RIP-relative addresses and branch targets are relative
+   * to it.
+   */
   public static final int BLOCK_START = 17;
 
   /** First of eight slots for values that live inside one instruction. */
@@ -36,18 +40,24 @@ public final class Slot {
 
   public static final int TEMPORARIES = 8;
 
-  /** First of the six segment bases, in the order of {@link SegmentRegister}: ES, CS, SS, DS, FS, GS. */
+  /**
+   * First of the six segment bases, in the order of {@link SegmentRegister}: ES, CS, SS, DS, FS,
+   * GS.
+   */
   public static final int SEGMENT_BASE = 26;
 
-  /** XMM registers, two slots each: low quadword of XMM n at {@code VECTOR + 2 * n}, high quadword after it. */
+  /**
+   * XMM registers, two slots each: low quadword of XMM n at {@code VECTOR + 2 * n}, high quadword
+   * after it.
+   */
   public static final int VECTOR = 32;
 
   /** First of four 128-bit temporaries, laid out like XMM registers. */
   public static final int VECTOR_TEMPORARY = 64;
 
   /**
-   * Significands of the eight physical x87 registers R0 to R7 (not ST-relative); these are also MM0 to MM7. Exponents
-   * and signs are in {@link ProcessorState#x87Exponents}.
+   * Significands of the eight physical x87 registers R0 to R7 (not ST-relative); these are also MM0
+   * to MM7. Exponents and signs are in {@link ProcessorState#x87Exponents}.
    */
   public static final int X87 = 72;
 

@@ -6,8 +6,9 @@ import dev.ringfence.machine.cpu.Slot;
 /**
  * Decodes the bytes of one instruction (SDM volume 2, chapter 2).
  *
- * <p>The result depends on the bytes and the width of the code segment only, so decoded code can be kept by physical
- * address. Conditions that depend on more (CPL, CR0, CPUID features) are checked when the instruction executes.
+ * <p>The result depends on the bytes and the width of the code segment only, so decoded code can be
+ * kept by physical address. Conditions that depend on more (CPL, CR0, CPUID features) are checked
+ * when the instruction executes.
  */
 public final class Decoder {
   /** Longest instruction in bytes; a longer one raises #GP(0). */
@@ -54,7 +55,8 @@ public final class Decoder {
    * @param code bytes, of which those before {@code limit} may be read
    * @param codeWidth 16, 32 or 64
    */
-  public Instruction decode(byte[] code, int offset, int limit, int codeWidth) throws DecodeException {
+  public Instruction decode(byte[] code, int offset, int limit, int codeWidth)
+      throws DecodeException {
     int available = Math.min(limit - offset, MAXIMUM_LENGTH);
     bytes = new byte[available];
     System.arraycopy(code, offset, bytes, 0, available);
@@ -198,7 +200,10 @@ public final class Decoder {
     }
   }
 
-  /** MOV to and from control and debug registers treats ModRM.mod as 3 whatever it is (SDM volume 2, MOV CRn). */
+  /**
+   * MOV to and from control and debug registers treats ModRM.mod as 3 whatever it is (SDM volume 2,
+   * MOV CRn).
+   */
   private static boolean ignoresMod(OperandDefinition operand) {
     return operand.method() == OperandDefinition.Method.CONTROL_REGISTER
         || operand.method() == OperandDefinition.Method.DEBUG_REGISTER;

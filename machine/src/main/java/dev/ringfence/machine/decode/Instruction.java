@@ -126,7 +126,9 @@ public final class Instruction {
     return scale;
   }
 
-  /** Displacement, sign-extended; relative to the end of the instruction when {@link #ripRelative}. */
+  /**
+   * Displacement, sign-extended; relative to the end of the instruction when {@link #ripRelative}.
+   */
   public long displacement() {
     return displacement;
   }

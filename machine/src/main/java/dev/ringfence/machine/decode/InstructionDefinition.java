@@ -12,16 +12,19 @@ import java.util.Set;
  * 0F BA /5 ; BTS ; Ev,Ib ; lock undefined:OF,SF,AF,PF
  * </pre>
  *
- * <p>OPCODE is a sequence of: a mandatory prefix {@code NP}, {@code 66}, {@code F2}, {@code F3} (none means that
- * prefixes keep their general meaning); opcode bytes; {@code +r} (the low three bits name a register); {@code /n}
- * (ModRM.reg); {@code mem} or {@code reg} (kind of ModRM.rm); {@code rm=n}; {@code W0} or {@code W1} (REX.W).
+ * <p>OPCODE is a sequence of: a mandatory prefix {@code NP}, {@code 66}, {@code F2}, {@code F3}
+ * (none means that prefixes keep their general meaning); opcode bytes; {@code +r} (the low three
+ * bits name a register); {@code /n} (ModRM.reg); {@code mem} or {@code reg} (kind of ModRM.rm);
+ * {@code rm=n}; {@code W0} or {@code W1} (REX.W).
  *
- * <p>ATTRIBUTES: {@code lock} may have a LOCK prefix when its destination is memory; {@code i64}, {@code o64} invalid
- * in, only valid in 64-bit mode; {@code d64} operand width defaults to 64 bits in 64-bit mode; {@code f64} is always 64
- * bits there; {@code end} the next instruction must not be decoded into the same block; {@code undefined:FLAGS} status
- * flags that the SDM leaves undefined; {@code feature:NAME} the CPUID feature without which the form is invalid.
+ * <p>ATTRIBUTES: {@code lock} may have a LOCK prefix when its destination is memory; {@code i64},
+ * {@code o64} invalid in, only valid in 64-bit mode; {@code d64} operand width defaults to 64 bits
+ * in 64-bit mode; {@code f64} is always 64 bits there; {@code end} the next instruction must not be
+ * decoded into the same block; {@code undefined:FLAGS} status flags that the SDM leaves undefined;
+ * {@code feature:NAME} the CPUID feature without which the form is invalid.
  *
- * @param mandatoryPrefix 0x66, 0xF2, 0xF3, 0 for NP, or -1 where prefixes keep their general meaning
+ * @param mandatoryPrefix 0x66, 0xF2, 0xF3, 0 for NP, or -1 where prefixes keep their general
+ *     meaning
  * @param map 0 one-byte opcodes, 1 after 0F, 2 after 0F 38, 3 after 0F 3A
  * @param opcode last opcode byte; for {@code +r} forms with the low three bits clear
  * @param registerInOpcode whether this is a {@code +r} form

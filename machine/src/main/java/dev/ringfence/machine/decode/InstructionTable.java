@@ -11,7 +11,9 @@ import java.util.List;
 
 /** All instruction forms, indexed by opcode map and opcode byte. */
 public final class InstructionTable {
-  private static final String[] FILES = {"integer.table", "system.table", "x87.table", "vector.table"};
+  private static final String[] FILES = {
+    "integer.table", "system.table", "x87.table", "vector.table"
+  };
 
   private static final InstructionTable STANDARD = new InstructionTable();
 

@@ -1,8 +1,9 @@
 package dev.ringfence.machine.decode;
 
 /**
- * One operand of an instruction form, in the notation of SDM volume 2, appendix A.2: an addressing method (a capital
- * letter) and an operand type, such as {@code Ev} or {@code Wps}; or a fixed register or constant.
+ * One operand of an instruction form, in the notation of SDM volume 2, appendix A.2: an addressing
+ * method (a capital letter) and an operand type, such as {@code Ev} or {@code Wps}; or a fixed
+ * register or constant.
  */
 public record OperandDefinition(String text, Method method, String type, int fixedRegister) {
   /** Addressing methods. */
@@ -128,19 +129,19 @@ public record OperandDefinition(String text, Method method, String type, int fix
   boolean usesModRm() {
     return switch (method) {
       case CONTROL_REGISTER,
-              DEBUG_REGISTER,
-              GENERAL_OR_MEMORY,
-              GENERAL,
-              MEMORY,
-              MMX_BY_RM,
-              MMX,
-              MMX_OR_MEMORY,
-              GENERAL_BY_RM,
-              SEGMENT,
-              VECTOR_BY_RM,
-              VECTOR,
-              VECTOR_OR_MEMORY,
-              STACK_BY_RM ->
+          DEBUG_REGISTER,
+          GENERAL_OR_MEMORY,
+          GENERAL,
+          MEMORY,
+          MMX_BY_RM,
+          MMX,
+          MMX_OR_MEMORY,
+          GENERAL_BY_RM,
+          SEGMENT,
+          VECTOR_BY_RM,
+          VECTOR,
+          VECTOR_OR_MEMORY,
+          STACK_BY_RM ->
           true;
       default -> false;
     };
@@ -155,9 +156,10 @@ public record OperandDefinition(String text, Method method, String type, int fix
   }
 
   /**
-   * Width of the operand in bits, given the effective operand width of the instruction. Types (SDM volume 2, appendix
-   * A.2.2): b byte; w word; d doubleword; q quadword; v word, doubleword or quadword; z word or doubleword; y doubleword
-   * or quadword; x, dq, ps, pd 128 bits; ss, sd scalars; t ten bytes; p far pointer; none: 0 (address only).
+   * Width of the operand in bits, given the effective operand width of the instruction. Types (SDM
+   * volume 2, appendix A.2.2): b byte; w word; d doubleword; q quadword; v word, doubleword or
+   * quadword; z word or doubleword; y doubleword or quadword; x, dq, ps, pd 128 bits; ss, sd
+   * scalars; t ten bytes; p far pointer; none: 0 (address only).
    */
   public int width(int operandWidth) {
     return switch (type) {

@@ -10,7 +10,9 @@ import dev.ringfence.machine.cpu.SegmentRegister;
 final class Availability {
   private Availability() {}
 
-  /** SSE instructions: #UD if CR0.EM or not CR4.OSFXSR, #NM if CR0.TS (SDM volume 3, table 13-1). */
+  /**
+   * SSE instructions: #UD if CR0.EM or not CR4.OSFXSR, #NM if CR0.TS (SDM volume 3, table 13-1).
+   */
   static void requireVector(ProcessorState state, MicroOperation operation) {
     if ((state.cr0 & ControlBits.CR0_EM) != 0 || (state.cr4 & ControlBits.CR4_OSFXSR) == 0) {
       throw ProcessorException.invalidOpcode();
@@ -21,8 +23,9 @@ final class Availability {
   }
 
   /**
-   * Linear address of an access outside 64-bit mode (SDM volume 3, section 5.3 to 5.5): destination = linear address;
-   * first = offset; index = segment register; immediate = bytes; condition = 1 for a store.
+   * Linear address of an access outside 64-bit mode (SDM volume 3, section 5.3 to 5.5): destination
+   * = linear address; first = offset; index = segment register; immediate = bytes; condition = 1
+   * for a store.
    */
   static void segmentLinear(ProcessorState state, MicroOperation operation) {
     state.r[operation.destination] =

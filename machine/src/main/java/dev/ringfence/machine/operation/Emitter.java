@@ -8,8 +8,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Collects the micro-operations of one block. Lifters call it; it knows how registers, immediates and addresses become
- * slots, in each code width.
+ * Collects the micro-operations of one block. Lifters call it; it knows how registers, immediates
+ * and addresses become slots, in each code width.
  */
 public final class Emitter {
   private final int codeWidth;
@@ -33,7 +33,10 @@ public final class Emitter {
     this.stackWidth = stackWidth;
   }
 
-  /** Starts the micro-operations of an instruction at {@code offset} bytes from the start of the block. */
+  /**
+   * Starts the micro-operations of an instruction at {@code offset} bytes from the start of the
+   * block.
+   */
   public void begin(Instruction next, int instructionOffset) {
     closeInstruction();
     instruction = next;
@@ -50,7 +53,10 @@ public final class Emitter {
     }
   }
 
-  /** Ends the block; if its last instruction does not end it by itself, execution falls through to the next. */
+  /**
+   * Ends the block; if its last instruction does not end it by itself, execution falls through to
+   * the next.
+   */
   public MicroOperation[] finish() {
     if (!ended) {
       MicroOperation jump = append(MicroCode.JUMP);
@@ -132,7 +138,10 @@ public final class Emitter {
     return register;
   }
 
-  /** Writes the low {@code width} bits of a slot to a general register, as an instruction of that width does. */
+  /**
+   * Writes the low {@code width} bits of a slot to a general register, as an instruction of that
+   * width does.
+   */
   public void writeGeneral(int register, int width, int slot) {
     if (isHighByte(instruction, register, width)) {
       MicroOperation insert = append(MicroCode.INSERT_HIGH);
@@ -144,8 +153,8 @@ public final class Emitter {
   }
 
   /**
-   * Slot that an operation of the width may name as its destination, for a general register: the register's own slot,
-   * or a temporary which {@link #writeGeneral} must then copy.
+   * Slot that an operation of the width may name as its destination, for a general register: the
+   * register's own slot, or a temporary which {@link #writeGeneral} must then copy.
    */
   public int resultSlot(int register, int width) {
     return isHighByte(instruction, register, width) ? temporary() : register;
@@ -203,10 +212,9 @@ public final class Emitter {
 
   /** Raises an exception without error code, usually #UD. */
   public void raise(int vector) {
-    processorHelperEnd(
-        (processor, operation) -> {
-          throw ProcessorException.of(vector);
-        });
+    processorHelperEnd((processor, operation) -> {
+      throw ProcessorException.of(vector);
+    });
   }
 
   /** Marks the block as ended by the micro-operation just appended. */
@@ -215,8 +223,8 @@ public final class Emitter {
   }
 
   /**
-   * Raises #UD or #NM unless SSE instructions may execute (CR0.EM, CR0.TS, CR4.OSFXSR). Control registers do not change
-   * inside a block, so the first SSE instruction checks for all.
+   * Raises #UD or #NM unless SSE instructions may execute (CR0.EM, CR0.TS, CR4.OSFXSR). Control
+   * registers do not change inside a block, so the first SSE instruction checks for all.
    */
   public void requireVector() {
     if (!vectorChecked) {
@@ -231,10 +239,14 @@ public final class Emitter {
     if (i.ripRelative()) {
       displacement += nextOffset();
     }
-    return memory(i.base(), i.index(), i.scale(), displacement, i.addressWidth(), i.segment(), bytes, write);
+    return memory(
+        i.base(), i.index(), i.scale(), displacement, i.addressWidth(), i.segment(), bytes, write);
   }
 
-  /** The effective address (offset into the segment) of the ModRM memory operand, as LEA computes it. */
+  /**
+   * The effective address (offset into the segment) of the ModRM memory operand, as LEA computes
+   * it.
+   */
   public MicroOperation effectiveAddress(int destination, Instruction i, int width) {
     MicroOperation address = append(MicroCode.ADDRESS);
     address.destination = destination;
@@ -254,9 +266,17 @@ public final class Emitter {
    * @param bytes size of the access, for the limit check outside 64-bit mode
    */
   public Memory memory(
-      int base, int index, int scale, long displacement, int addressWidth, int segment, int bytes, boolean write) {
+      int base,
+      int index,
+      int scale,
+      long displacement,
+      int addressWidth,
+      int segment,
+      int bytes,
+      boolean write) {
     if (codeWidth == 64 && addressWidth == 64) {
-      return new Memory(base, index, scale, displacement, segmentSlot64(segment), segment == SegmentRegister.SS);
+      return new Memory(
+          base, index, scale, displacement, segmentSlot64(segment), segment == SegmentRegister.SS);
     }
     MicroOperation address = append(MicroCode.ADDRESS);
     int slot = temporary();
@@ -272,7 +292,8 @@ public final class Emitter {
   /** The address of {@code segment:[slot]}, the slot holding an offset cut to the address width. */
   public Memory memoryAt(int slot, int segment, int bytes, boolean write) {
     if (codeWidth == 64) {
-      return new Memory(slot, Slot.ZERO, 0, 0, segmentSlot64(segment), segment == SegmentRegister.SS);
+      return new Memory(
+          slot, Slot.ZERO, 0, 0, segmentSlot64(segment), segment == SegmentRegister.SS);
     }
     MicroOperation check = stateHelper(Availability::segmentLinear);
     check.destination = temporary();

@@ -1,8 +1,8 @@
 package dev.ringfence.machine.operation;
 
 /**
- * An address that micro-operations can use: segmentation is done, what remains is a sum of slots. Made by {@link
- * Emitter}.
+ * An address that micro-operations can use: segmentation is done, what remains is a sum of slots.
+ * Made by {@link Emitter}.
  */
 public record Memory(
     int base, int index, int scale, long displacement, int segmentBase, boolean stack) {

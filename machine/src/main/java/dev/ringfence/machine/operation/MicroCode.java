@@ -5,14 +5,15 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Codes of micro-operations. Notation: {@code r[x]} is a slot of the register file; {@code source} is {@code r[second] +
- * immediate} (one of the two is usually {@link dev.ringfence.machine.cpu.Slot#ZERO} or 0); {@code address} is {@code
- * r[base] + (r[index] << scale) + displacement + r[segmentBase]}; {@code merge(v)} is {@code r[destination] & keep |
- * v}, with v cut to the operand width; {@code next} is the offset of the following instruction.
+ * Codes of micro-operations. Notation: {@code r[x]} is a slot of the register file; {@code source}
+ * is {@code r[second] + immediate} (one of the two is usually {@link
+ * dev.ringfence.machine.cpu.Slot#ZERO} or 0); {@code address} is {@code r[base] + (r[index] <<
+ * scale) + displacement + r[segmentBase]}; {@code merge(v)} is {@code r[destination] & keep | v},
+ * with v cut to the operand width; {@code next} is the offset of the following instruction.
  *
- * <p>Arithmetic works on operands shifted left by {@code shift} (64 minus the operand width), so that one code serves
- * all widths without a case distinction and the flags of {@link dev.ringfence.machine.cpu.Flags} fall out at fixed
- * places.
+ * <p>Arithmetic works on operands shifted left by {@code shift} (64 minus the operand width), so
+ * that one code serves all widths without a case distinction and the flags of {@link
+ * dev.ringfence.machine.cpu.Flags} fall out at fixed places.
  */
 public final class MicroCode {
   /** r[destination] = merge(source). */
@@ -60,7 +61,10 @@ public final class MicroCode {
   /** r[destination] = merge(~r[first]), no flags. */
   public static final int NOT = 18;
 
-  /** r[destination] = merge(r[first] << source), flags unless the masked count is zero. Likewise the following. */
+  /**
+   * r[destination] = merge(r[first] << source), flags unless the masked count is zero. Likewise the
+   * following.
+   */
   public static final int SHIFT_LEFT = 19;
 
   public static final int SHIFT_RIGHT = 20;
@@ -93,7 +97,10 @@ public final class MicroCode {
   public static final int LOAD_SIGNED16 = 33;
   public static final int LOAD_SIGNED32 = 34;
 
-  /** Like LOAD of {@code 64 - shift} bits, but faults as a store would: the first half of a read-modify-write. */
+  /**
+   * Like LOAD of {@code 64 - shift} bits, but faults as a store would: the first half of a
+   * read-modify-write.
+   */
   public static final int LOAD_FOR_UPDATE = 35;
 
   /** Memory at address = source. */
@@ -103,7 +110,10 @@ public final class MicroCode {
   public static final int STORE32 = 38;
   public static final int STORE64 = 39;
 
-  /** r[destination], r[destination + 1] = 16 bytes of memory; #GP(0) if {@code aligned} and they are not. */
+  /**
+   * r[destination], r[destination + 1] = 16 bytes of memory; #GP(0) if {@code aligned} and they are
+   * not.
+   */
   public static final int LOAD128 = 40;
 
   public static final int STORE128 = 41;
@@ -123,7 +133,10 @@ public final class MicroCode {
   /** RIP = next; calls the processor helper, which may change RIP; the block ends. */
   public static final int PROCESSOR_HELPER_END = 46;
 
-  /** RIP = r[BLOCK_START] + immediate, cut to the operand width; the block ends. Likewise the following. */
+  /**
+   * RIP = r[BLOCK_START] + immediate, cut to the operand width; the block ends. Likewise the
+   * following.
+   */
   public static final int JUMP = 47;
 
   /** RIP = source, 64-bit mode; #GP(0) if it is not canonical. */
@@ -139,9 +152,9 @@ public final class MicroCode {
   public static final int RETURN64 = 51;
 
   /**
-   * First of sixteen codes, one for each condition: RIP = r[BLOCK_START] + (condition ? immediate : displacement), cut
-   * to the operand width. Sixteen codes rather than one with a condition field: the executor's dispatch is then the
-   * only indirect jump.
+   * First of sixteen codes, one for each condition: RIP = r[BLOCK_START] + (condition ? immediate :
+   * displacement), cut to the operand width. Sixteen codes rather than one with a condition field:
+   * the executor's dispatch is then the only indirect jump.
    */
   public static final int JUMP_IF = 52;
 

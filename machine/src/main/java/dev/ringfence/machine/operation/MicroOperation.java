@@ -4,8 +4,8 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.decode.Instruction;
 
 /**
- * One micro-operation; {@link MicroCode} says what each code does with the fields. Written by {@link Emitter} only, and
- * not changed after its block is published.
+ * One micro-operation; {@link MicroCode} says what each code does with the fields. Written by
+ * {@link Emitter} only, and not changed after its block is published.
  */
 public final class MicroOperation {
   public int code;

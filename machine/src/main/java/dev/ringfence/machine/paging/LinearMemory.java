@@ -1,8 +1,9 @@
 package dev.ringfence.machine.paging;
 
 /**
- * Memory as one processor sees it, by linear address. Every access is translated and checked; what is not allowed raises
- * a {@link dev.ringfence.machine.cpu.ProcessorException}. Loads return zero-extended values.
+ * Memory as one processor sees it, by linear address. Every access is translated and checked; what
+ * is not allowed raises a {@link dev.ringfence.machine.cpu.ProcessorException}. Loads return
+ * zero-extended values.
  */
 public interface LinearMemory {
   long load8(long linear);
@@ -21,7 +22,10 @@ public interface LinearMemory {
 
   void store64(long linear, long value);
 
-  /** Raises what a store of {@code bytes} bytes (up to 4096) would raise, and sets accessed and dirty bits. */
+  /**
+   * Raises what a store of {@code bytes} bytes (up to 4096) would raise, and sets accessed and
+   * dirty bits.
+   */
   void checkStore(long linear, int bytes);
 
   /** Raises what a load of {@code bytes} bytes (up to 4096) would raise. */
@@ -37,8 +41,8 @@ public interface LinearMemory {
   void checkStoreSystem(long linear, int bytes);
 
   /**
-   * Takes over a change of CPL, EFLAGS.AC, CR0, CR4, EFER or PCID: later accesses are checked by the new rules.
-   * Translations stay as they are.
+   * Takes over a change of CPL, EFLAGS.AC, CR0, CR4, EFER or PCID: later accesses are checked by
+   * the new rules. Translations stay as they are.
    */
   void contextChanged();
 
@@ -60,6 +64,9 @@ public interface LinearMemory {
   /** Debug registers changed: pages with enabled data breakpoints must leave the fast path. */
   void breakpointsChanged();
 
-  /** Physical address of a linear one, by the current tables, with no check and no trace; -1 if not mapped. */
+  /**
+   * Physical address of a linear one, by the current tables, with no check and no trace; -1 if not
+   * mapped.
+   */
   long probe(long linear);
 }
