@@ -9,7 +9,7 @@ import java.util.stream.Stream;
 
 /** The project's own files, over all modules. */
 final class SourceTree {
-  private static final Path ROOT = Path.of(System.getProperty("ringfence.root"));
+  static final Path ROOT = Path.of(System.getProperty("ringfence.root"));
 
   private SourceTree() {}
 

@@ -24,7 +24,7 @@ import picocli.CommandLine.Spec;
     subcommands = {},
     footer = {
       "",
-      "Also: './ringfence test' runs all tests, './ringfence format' formats the sources.",
+      "For developers: './ringfence test', './ringfence format', './ringfence jmh'.",
       "Exit status: 0 success, 1 defect, 2 bad input, 3 guest trouble, 130 interrupted."
     })
 final class Ringfence implements Runnable {
