@@ -12,6 +12,7 @@ module dev.ringfence.machine {
   requires org.apache.commons.compress;
 
   exports dev.ringfence.machine;
+  exports dev.ringfence.machine.boot;
   exports dev.ringfence.machine.cpu;
   exports dev.ringfence.machine.decode;
   exports dev.ringfence.machine.interrupt;
