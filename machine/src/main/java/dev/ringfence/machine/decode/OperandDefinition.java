@@ -159,7 +159,8 @@ public record OperandDefinition(String text, Method method, String type, int fix
    * Width of the operand in bits, given the effective operand width of the instruction. Types (SDM
    * volume 2, appendix A.2.2): b byte; w word; d doubleword; q quadword; v word, doubleword or
    * quadword; z word or doubleword; y doubleword or quadword; x, dq, ps, pd 128 bits; ss, sd
-   * scalars; t ten bytes; p far pointer; none: 0 (address only).
+   * scalars; pi a quadword in an MMX register; t ten bytes; p far pointer; {@code nbyte} that many
+   * bytes, {@code m/nbyte} m bytes with 16-bit operands and n with others; none: 0 (address only).
    */
   public int width(int operandWidth) {
     return switch (type) {
@@ -167,13 +168,17 @@ public record OperandDefinition(String text, Method method, String type, int fix
       case "b" -> 8;
       case "w" -> 16;
       case "d", "ss" -> 32;
-      case "q", "sd" -> 64;
+      case "q", "sd", "pi" -> 64;
       case "v" -> operandWidth;
       case "z" -> Math.min(operandWidth, 32);
       case "y" -> Math.max(operandWidth, 32);
       case "x", "dq", "ps", "pd" -> 128;
       case "t" -> 80;
       case "p" -> operandWidth + 16;
+      case "512byte" -> 512 * 8;
+      case "576byte" -> 576 * 8;
+      case "14/28byte" -> operandWidth == 16 ? 14 * 8 : 28 * 8;
+      case "94/108byte" -> operandWidth == 16 ? 94 * 8 : 108 * 8;
       default -> throw new IllegalArgumentException("unknown operand type " + text);
     };
   }

@@ -11,6 +11,10 @@ public final class Lifters {
 
   static {
     IntegerLifters.register(ALL);
+    VectorLifters.register(ALL);
+    PackedLifters.register(ALL);
+    StringCompareLifters.register(ALL);
+    ExtendedStateLifters.register(ALL);
     for (InstructionDefinition row : InstructionTable.standard().rows()) {
       if (!ALL.containsKey(row.mnemonic())) {
         throw new IllegalStateException(row.source() + ": no lifter for " + row.mnemonic());
