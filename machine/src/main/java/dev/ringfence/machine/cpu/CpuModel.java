@@ -6,4 +6,9 @@ public final class CpuModel {
   public boolean has(String feature) {
     return true;
   }
+
+  /** Width of physical addresses in bits. */
+  public int physicalAddressBits() {
+    return 46;
+  }
 }

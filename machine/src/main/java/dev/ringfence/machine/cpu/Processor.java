@@ -1,14 +1,17 @@
 package dev.ringfence.machine.cpu;
 
 import dev.ringfence.machine.interrupt.InterruptSource;
+import dev.ringfence.machine.interrupt.ProcessorSignals;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
-import dev.ringfence.machine.paging.LinearMemory;
+import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /** One processor: its state, and what its instructions can reach. */
-public final class Processor {
+public final class Processor implements ProcessorSignals {
   private final int index;
   private final CpuModel model;
   private final ProcessorState state = new ProcessorState();
@@ -16,8 +19,14 @@ public final class Processor {
   private final IoSpace ports;
   private final VirtualClock clock;
   private final TimeStampCounter timeStampCounter;
-  private LinearMemory memory;
-  private InterruptSource apic;
+  private final TranslatedMemory memory;
+  private @Nullable InterruptSource apic;
+  private long time;
+  private long instructions;
+  private boolean attention = true;
+  private boolean nonMaskablePending;
+  private boolean initPending;
+  private int startupVector = -1;
 
   public Processor(
       int index,
@@ -32,6 +41,8 @@ public final class Processor {
     this.ports = ports;
     this.clock = clock;
     this.timeStampCounter = timeStampCounter;
+    this.memory = new TranslatedMemory(state, physical, model.physicalAddressBits());
+    memory.setDeviceGate(this::requestAttention);
   }
 
   /** Number of the processor, which is also its initial APIC ID. */
@@ -47,7 +58,7 @@ public final class Processor {
     return state;
   }
 
-  public LinearMemory memory() {
+  public TranslatedMemory memory() {
     return memory;
   }
 
@@ -63,8 +74,50 @@ public final class Processor {
     return clock;
   }
 
+  /** The local APIC. */
   public InterruptSource apic() {
-    return apic;
+    return Objects.requireNonNull(apic, "processor has no local APIC yet");
+  }
+
+  public void connect(InterruptSource localApic) {
+    apic = localApic;
+  }
+
+  /**
+   * Nanoseconds that this processor has lived through, up to the start of the block that it
+   * executes.
+   */
+  public long time() {
+    return time;
+  }
+
+  /** Moves the processor's time: by the machine, when the processor was idle. */
+  public void setTime(long nanoseconds) {
+    time = nanoseconds;
+  }
+
+  /** Instructions completed, up to the start of the block that it executes. */
+  public long instructions() {
+    return instructions;
+  }
+
+  public void setInstructions(long count) {
+    instructions = count;
+  }
+
+  /** Counts completed instructions; each takes one nanosecond. */
+  public void complete(int count) {
+    instructions += count;
+    time += count;
+  }
+
+  /**
+   * PAUSE: time passes, so that with several processors the one that is waited for gets its turn.
+   * 140 cycles is what the instruction takes on Skylake (Intel optimization manual, section 2.5.4);
+   * at 2 to 3 GHz that is about 50 ns.
+   */
+  public void pause() {
+    time += 50;
   }
 
   /** IA32_TIME_STAMP_COUNTER as this processor's software sees it now. */
@@ -72,8 +125,72 @@ public final class Processor {
     return timeStampCounter.ticksAt(clock.now()) + state.tscOffset;
   }
 
-  /** Makes the executor look for interrupts, INIT and other events before the next instruction. */
+  /** Makes the executor look for interrupts and other events before the next instruction. */
   public void requestAttention() {
-    // filled in with the executor
+    attention = true;
+  }
+
+  /** Whether the executor must look for events. */
+  public boolean needsAttention() {
+    return attention;
+  }
+
+  /** Called by the executor when it has looked. */
+  public void attended() {
+    attention = false;
+  }
+
+  /** After an instruction that may have changed modes, privilege or the interrupt flag. */
+  public void afterSystemInstruction() {
+    memory.contextChanged();
+    attention = true;
+  }
+
+  @Override
+  public void interruptPending() {
+    attention = true;
+  }
+
+  @Override
+  public void nonMaskable() {
+    nonMaskablePending = true;
+    attention = true;
+  }
+
+  @Override
+  public void init() {
+    initPending = true;
+    startupVector = -1;
+    attention = true;
+  }
+
+  @Override
+  public void startup(int vector) {
+    startupVector = vector;
+    attention = true;
+  }
+
+  /** Takes a pending INIT. */
+  public boolean takeInit() {
+    boolean pending = initPending;
+    initPending = false;
+    return pending;
+  }
+
+  /** Takes the vector of a pending start-up message, or -1. */
+  public int takeStartup() {
+    int vector = startupVector;
+    startupVector = -1;
+    return vector;
+  }
+
+  /** Whether an NMI waits. */
+  public boolean nonMaskablePending() {
+    return nonMaskablePending;
+  }
+
+  /** Takes the pending NMI. */
+  public void takeNonMaskable() {
+    nonMaskablePending = false;
   }
 }

@@ -47,6 +47,9 @@ public final class ProcessorState {
   public long efer;
   public long xcr0;
 
+  /** The four PDPTE registers of PAE paging, loaded by MOV to CR3 (SDM volume 3, section 4.4.1). */
+  public final long[] pageDirectoryPointers = new long[4];
+
   /** DR0 to DR3. */
   public final long[] debugAddress = new long[4];
 

@@ -37,6 +37,15 @@ public final class Instruction {
     this.bytes = bytes;
   }
 
+  /** A one-byte stand-in for bytes that are no instruction, which raises when it executes. */
+  public static Instruction invalid(byte[] bytes, int codeWidth) {
+    Instruction instruction = new Instruction(bytes);
+    instruction.definition = InstructionDefinition.INVALID;
+    instruction.codeWidth = codeWidth;
+    instruction.length = 1;
+    return instruction;
+  }
+
   public InstructionDefinition definition() {
     return definition;
   }

@@ -53,6 +53,11 @@ public record InstructionDefinition(
     String feature,
     String source) {
 
+  /** Stands for bytes that are no instruction. */
+  static final InstructionDefinition INVALID =
+      new InstructionDefinition(
+          -1, 0, 0, false, -1, -1, -1, -1, "(invalid)", List.of(), Set.of("end"), 0, "", "none");
+
   private static final Set<String> KNOWN = Set.of("lock", "i64", "o64", "d64", "f64", "end", "rep");
 
   /** Whether the row has the attribute. */

@@ -70,8 +70,29 @@ public final class HostMemory {
     MemorySegment.copy(source, offset, EVERYTHING, ValueLayout.JAVA_BYTE, address, length);
   }
 
-  static void copy(long source, long target, long length) {
+  /** Copies forward or, where the ranges overlap, as if through a buffer. */
+  public static void copy(long source, long target, long length) {
     MemorySegment.copy(EVERYTHING, source, EVERYTHING, target, length);
+  }
+
+  /**
+   * Fills with the low {@code size} bytes (1, 2, 4 or 8) of a value; the length is a multiple of
+   * the size.
+   */
+  public static void fill(long address, int length, long value, int size) {
+    long pattern = value << 64 - 8 * size >>> 64 - 8 * size;
+    for (int filled = size; filled < 8; filled *= 2) {
+      pattern |= pattern << 8 * filled;
+    }
+    int i = 0;
+    for (; i + 8 <= length; i += 8) {
+      putLong(address + i, pattern);
+    }
+    for (; i < length; i += size) {
+      for (int n = 0; n < size; n++) {
+        putByte(address + i + n, (byte) (pattern >>> 8 * n));
+      }
+    }
   }
 
   static void fill(long address, long length, byte value) {

@@ -103,6 +103,17 @@ public final class PhysicalMemory implements Stateful {
     return (int) (ramOffset(address) >> 12);
   }
 
+  /** Host address of a RAM page, numbered as by {@link #ramPage}. */
+  public long hostAddressOfPage(int ramPage) {
+    return host + ((long) ramPage << 12);
+  }
+
+  /** Physical address of a RAM page, numbered as by {@link #ramPage}. */
+  public long addressOfPage(int ramPage) {
+    long offset = (long) ramPage << 12;
+    return offset < HOLE_START ? offset : offset + (HOLE_END - HOLE_START);
+  }
+
   /** Number of RAM pages. */
   public int ramPages() {
     return codePages.length;

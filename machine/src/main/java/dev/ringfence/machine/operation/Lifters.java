@@ -15,6 +15,10 @@ public final class Lifters {
     PackedLifters.register(ALL);
     StringCompareLifters.register(ALL);
     ExtendedStateLifters.register(ALL);
+    Bits.register(ALL);
+    BranchLifters.register(ALL);
+    StackLifters.register(ALL);
+    Strings.register(ALL);
     for (InstructionDefinition row : InstructionTable.standard().rows()) {
       if (!ALL.containsKey(row.mnemonic())) {
         throw new IllegalStateException(row.source() + ": no lifter for " + row.mnemonic());

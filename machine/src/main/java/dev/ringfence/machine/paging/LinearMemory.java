@@ -31,6 +31,17 @@ public interface LinearMemory {
   /** Raises what a load of {@code bytes} bytes (up to 4096) would raise. */
   void checkLoad(long linear, int bytes);
 
+  /**
+   * Copies bytes upwards, if both ranges lie in one page each of plain RAM and the copy needs no
+   * care byte by byte. Raises what accesses to the first bytes would raise.
+   *
+   * @return whether the bytes were copied; otherwise nothing was
+   */
+  boolean copy(long from, long to, int bytes);
+
+  /** Fills with the low {@code size} bytes of a value, under the conditions of {@link #copy}. */
+  boolean fill(long to, int bytes, long value, int size);
+
   /** Loads as a supervisor whatever the CPL: descriptor tables, TSS, interrupt stacks. */
   long loadSystem(long linear, int bytes);
 

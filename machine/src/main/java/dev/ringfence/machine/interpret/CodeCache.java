@@ -1,0 +1,92 @@
+package dev.ringfence.machine.interpret;
+
+import dev.ringfence.machine.memory.PhysicalMemory;
+import dev.ringfence.machine.paging.TranslatedMemory;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Decoded code of all processors, by page of RAM. A page that holds decoded code is marked in
+ * physical memory, so that every store to it, by processors or devices, comes here first;
+ * overwritten blocks are dropped before the bytes change.
+ */
+public final class CodeCache implements PhysicalMemory.CodeGate {
+  private final PhysicalMemory physical;
+  private final @Nullable CodePage[] pages;
+  private final List<TranslatedMemory> processors = new ArrayList<>();
+  private int blocks;
+
+  /** Blocks kept before all are dropped; about 300 bytes of heap each. */
+  private static final int MOST_BLOCKS = 400_000;
+
+  public CodeCache(PhysicalMemory physical) {
+    this.physical = physical;
+    this.pages = new CodePage[physical.ramPages()];
+    physical.setCodeGate(this);
+  }
+
+  /** Adds the memory of a processor, whose stores must pass the gate. */
+  public void attach(TranslatedMemory memory) {
+    processors.add(memory);
+    memory.setCodeGate(this);
+  }
+
+  @Nullable CodePage page(int ramPage) {
+    return pages[ramPage];
+  }
+
+  /** Adds a block that starts in {@code ramPage} at {@code offset}. */
+  void add(int ramPage, int mode, int offset, Block block) {
+    if (++blocks > MOST_BLOCKS) {
+      clear();
+    }
+    pageFor(ramPage).add(mode, offset, block);
+    if (block.secondPage >= 0) {
+      pageFor(block.secondPage).addEntering(block, offset + block.length() - 4096);
+    }
+  }
+
+  private CodePage pageFor(int ramPage) {
+    CodePage page = pages[ramPage];
+    if (page == null) {
+      page = new CodePage();
+      pages[ramPage] = page;
+      physical.setCodePage(ramPage, true);
+      long hostPage = physical.hostAddressOfPage(ramPage);
+      for (TranslatedMemory memory : processors) {
+        memory.protectCode(hostPage);
+      }
+    }
+    return page;
+  }
+
+  @Override
+  public void codeOverwritten(long address, int length) {
+    int ramPage = physical.ramPage(address);
+    CodePage page = pages[ramPage];
+    if (page != null && page.holdsCode((int) address & 4095, length)) {
+      drop(ramPage, page);
+    }
+  }
+
+  private void drop(int ramPage, CodePage page) {
+    page.invalidate();
+    pages[ramPage] = null;
+    physical.setCodePage(ramPage, false);
+    for (TranslatedMemory memory : processors) {
+      memory.leaveBlock = true;
+    }
+  }
+
+  /** Drops all blocks. */
+  public void clear() {
+    for (int i = 0; i < pages.length; i++) {
+      CodePage page = pages[i];
+      if (page != null) {
+        drop(i, page);
+      }
+    }
+    blocks = 0;
+  }
+}

@@ -1,0 +1,78 @@
+package dev.ringfence.machine.interpret;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** The blocks that start in one page of RAM, by code and stack width and by offset. */
+final class CodePage {
+  /** Combinations of code and stack width. */
+  static final int MODES = 5;
+
+  private final @Nullable Block[][] blocks = new Block[MODES][];
+
+  /** Blocks of the page before that end in this one. */
+  private final List<Block> entering = new ArrayList<>();
+
+  /** Bit n: bytes 64n to 64n + 63 hold decoded code. */
+  private long lines;
+
+  /** Index of the blocks for a combination of widths. */
+  static int mode(int codeWidth, int stackWidth) {
+    return switch (codeWidth) {
+      case 64 -> 0;
+      case 32 -> stackWidth == 32 ? 1 : 2;
+      default -> stackWidth == 32 ? 3 : 4;
+    };
+  }
+
+  @Nullable Block find(int mode, int offset) {
+    Block[] ofMode = blocks[mode];
+    return ofMode == null ? null : ofMode[offset];
+  }
+
+  void add(int mode, int offset, Block block) {
+    Block[] ofMode = blocks[mode];
+    if (ofMode == null) {
+      ofMode = new Block[4096];
+      blocks[mode] = ofMode;
+    }
+    ofMode[offset] = block;
+    mark(offset, Math.min(offset + block.length(), 4096));
+  }
+
+  /**
+   * Notes a block of the page before whose last {@code bytes} bytes are at the start of this one.
+   */
+  void addEntering(Block block, int bytes) {
+    entering.removeIf(other -> !other.valid);
+    entering.add(block);
+    mark(0, bytes);
+  }
+
+  private void mark(int from, int to) {
+    for (int line = from >> 6; line <= to - 1 >> 6; line++) {
+      lines |= 1L << line;
+    }
+  }
+
+  /** Whether decoded code lies in any 64-byte line of the range. */
+  boolean holdsCode(int offset, int length) {
+    long touched = -1L << (offset >> 6) & -1L >>> (63 - (offset + length - 1 >> 6));
+    return (lines & touched) != 0;
+  }
+
+  /** Marks all blocks that have bytes in the page as overwritten. */
+  void invalidate() {
+    for (Block[] ofMode : blocks) {
+      if (ofMode != null) {
+        for (Block block : ofMode) {
+          if (block != null) {
+            block.valid = false;
+          }
+        }
+      }
+    }
+    entering.forEach(block -> block.valid = false);
+  }
+}

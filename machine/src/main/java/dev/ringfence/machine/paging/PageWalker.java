@@ -1,0 +1,236 @@
+package dev.ringfence.machine.paging;
+
+import dev.ringfence.machine.cpu.ControlBits;
+import dev.ringfence.machine.cpu.ProcessorException;
+import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.memory.PhysicalMemory;
+
+/**
+ * Walks page tables (SDM volume 3, chapter 4): 4-level, PAE and 32-bit paging, all permission
+ * rules, accessed and dirty bits. The result of a walk is left in the fields.
+ */
+final class PageWalker {
+  /** Bits of a page fault's error code. */
+  static final int PRESENT = 1;
+
+  static final int WRITE = 1 << 1;
+  static final int USER = 1 << 2;
+  static final int RESERVED = 1 << 3;
+  static final int FETCH = 1 << 4;
+
+  private static final long PTE_PRESENT = 1;
+  private static final long PTE_WRITABLE = 1 << 1;
+  private static final long PTE_USER = 1 << 2;
+  private static final long PTE_ACCESSED = 1 << 5;
+  private static final long PTE_DIRTY = 1 << 6;
+  private static final long PTE_LARGE = 1 << 7;
+  private static final long PTE_GLOBAL = 1 << 8;
+  private static final long PTE_NO_EXECUTE = 1L << 63;
+
+  private final PhysicalMemory memory;
+  private final long physicalLimit;
+
+  /** Physical address of the first byte of the page found. */
+  long frame;
+
+  /** Log2 of the page size: 12, 21, 22 or 30. */
+  int pageBits;
+
+  boolean writable;
+  boolean user;
+  boolean noExecute;
+  boolean global;
+  boolean dirty;
+
+  /** Error code of a failed walk. */
+  int errorCode;
+
+  private final long[] entryAddress = new long[4];
+  private final long[] entryValue = new long[4];
+
+  PageWalker(PhysicalMemory memory, int physicalAddressBits) {
+    this.memory = memory;
+    this.physicalLimit = 1L << physicalAddressBits;
+  }
+
+  /**
+   * Walks the tables for an access, and sets accessed and dirty bits if it is permitted.
+   *
+   * @param access 0 for a load, or {@link #WRITE}, or {@link #FETCH}
+   * @param asUser user-mode access
+   * @param smapEnforced supervisor-mode data access to which SMAP applies: EFLAGS.AC is clear, or
+   *     it is implicit
+   * @return whether a permitted translation exists; if not, {@link #errorCode} is set
+   */
+  boolean walk(
+      ProcessorState state,
+      long root,
+      long linear,
+      int access,
+      boolean asUser,
+      boolean smapEnforced) {
+    boolean noExecuteEnabled = (state.efer & ControlBits.EFER_NXE) != 0;
+    int error = (access & WRITE) | (asUser ? USER : 0);
+    if ((access & FETCH) != 0 && (noExecuteEnabled || (state.cr4 & ControlBits.CR4_SMEP) != 0)) {
+      error |= FETCH;
+    }
+    int levels = find(state, root, linear, noExecuteEnabled);
+    if (levels <= 0) {
+      errorCode = error | (levels < 0 ? RESERVED | PRESENT : 0);
+      return false;
+    }
+    if (!permitted(state, access, asUser, smapEnforced)) {
+      errorCode = error | PRESENT;
+      return false;
+    }
+    mark(state, levels, (access & WRITE) != 0);
+    return true;
+  }
+
+  /**
+   * Like {@link #walk} with neither permission checks nor marks: whether the address is mapped at
+   * all.
+   */
+  boolean probe(ProcessorState state, long root, long linear) {
+    return find(state, root, linear, (state.efer & ControlBits.EFER_NXE) != 0) > 0;
+  }
+
+  private boolean permitted(
+      ProcessorState state, int access, boolean asUser, boolean smapEnforced) {
+    if ((access & FETCH) != 0) {
+      if (noExecute) {
+        return false;
+      }
+      return asUser ? user : !(user && (state.cr4 & ControlBits.CR4_SMEP) != 0);
+    }
+    if (asUser) {
+      return user && ((access & WRITE) == 0 || writable);
+    }
+    if (user && smapEnforced && (state.cr4 & ControlBits.CR4_SMAP) != 0) {
+      return false;
+    }
+    return (access & WRITE) == 0 || writable || (state.cr0 & ControlBits.CR0_WP) == 0;
+  }
+
+  /**
+   * Reads the entries. Returns how many, 0 if one is not present, -1 if one has reserved bits set.
+   */
+  private int find(ProcessorState state, long root, long linear, boolean noExecuteEnabled) {
+    if (state.longMode()) {
+      return find64(state, root & 0x000ffffffffff000L, linear, 4, noExecuteEnabled);
+    }
+    if ((state.cr4 & ControlBits.CR4_PAE) != 0) {
+      long pointer = state.pageDirectoryPointers[(int) (linear >>> 30) & 3];
+      if ((pointer & PTE_PRESENT) == 0) {
+        return 0;
+      }
+      return find64(state, pointer & 0x000ffffffffff000L, linear, 2, noExecuteEnabled);
+    }
+    return find32(state, root & 0xfffff000L, linear);
+  }
+
+  private int find64(
+      ProcessorState state, long table, long linear, int top, boolean noExecuteEnabled) {
+    writable = true;
+    user = true;
+    noExecute = false;
+    long reservedAddress = ~(physicalLimit - 1) & 0x000fffffffffffffL;
+    if (!noExecuteEnabled) {
+      reservedAddress |= PTE_NO_EXECUTE;
+    }
+    if (top == 2) {
+      reservedAddress |= 0x7ff0000000000000L; // PAE entries reserve bits 62:52 (SDM table 4-9)
+    }
+    long at = table;
+    for (int level = top; level >= 1; level--) {
+      int shift = 12 + 9 * (level - 1);
+      long address = at + ((linear >>> shift & 511) << 3);
+      long entry = memory.readLong(address);
+      if ((entry & PTE_PRESENT) == 0) {
+        return 0;
+      }
+      boolean large = (entry & PTE_LARGE) != 0 && level > 1;
+      long reserved = reservedAddress;
+      if (large) {
+        if (level > (state.longMode() ? 3 : 2)) {
+          reserved |= PTE_LARGE;
+        } else {
+          reserved |= (1L << shift) - 1 & ~0x1fffL;
+        }
+      }
+      if ((entry & reserved) != 0) {
+        return -1;
+      }
+      entryAddress[top - level] = address;
+      entryValue[top - level] = entry;
+      writable &= (entry & PTE_WRITABLE) != 0;
+      user &= (entry & PTE_USER) != 0;
+      noExecute |= (entry & PTE_NO_EXECUTE) != 0;
+      if (large || level == 1) {
+        leaf(state, entry, shift, entry & 0x000ffffffffff000L & -(1L << shift));
+        return top - level + 1;
+      }
+      at = entry & 0x000ffffffffff000L;
+    }
+    throw new AssertionError("a walk ends at level 1");
+  }
+
+  private int find32(ProcessorState state, long table, long linear) {
+    noExecute = false;
+    long address = table + ((linear >>> 22 & 1023) << 2);
+    long entry = memory.readInt(address) & 0xffffffffL;
+    if ((entry & PTE_PRESENT) == 0) {
+      return 0;
+    }
+    entryAddress[0] = address;
+    entryValue[0] = entry;
+    writable = (entry & PTE_WRITABLE) != 0;
+    user = (entry & PTE_USER) != 0;
+    if ((entry & PTE_LARGE) != 0 && (state.cr4 & ControlBits.CR4_PSE) != 0) {
+      if ((entry & 1 << 21) != 0) {
+        return -1; // PSE-36 uses bits 20:13 for address bits 39:32; bit 21 is reserved (SDM table
+        // 4-4)
+      }
+      leaf(state, entry, 22, entry & 0xffc00000L | (entry >>> 13 & 0xff) << 32);
+      return 1;
+    }
+    address = (entry & 0xfffff000L) + ((linear >>> 12 & 1023) << 2);
+    entry = memory.readInt(address) & 0xffffffffL;
+    if ((entry & PTE_PRESENT) == 0) {
+      return 0;
+    }
+    entryAddress[1] = address;
+    entryValue[1] = entry;
+    writable &= (entry & PTE_WRITABLE) != 0;
+    user &= (entry & PTE_USER) != 0;
+    leaf(state, entry, 12, entry & 0xfffff000L);
+    return 2;
+  }
+
+  private void leaf(ProcessorState state, long entry, int bits, long physical) {
+    frame = physical;
+    pageBits = bits;
+    global = (entry & PTE_GLOBAL) != 0 && (state.cr4 & ControlBits.CR4_PGE) != 0;
+    dirty = (entry & PTE_DIRTY) != 0;
+  }
+
+  private void mark(ProcessorState state, int levels, boolean write) {
+    boolean wide = state.longMode() || (state.cr4 & ControlBits.CR4_PAE) != 0;
+    for (int i = 0; i < levels; i++) {
+      long bits = PTE_ACCESSED | (write && i == levels - 1 ? PTE_DIRTY : 0);
+      if ((entryValue[i] & bits) != bits) {
+        if (wide) {
+          memory.writeLong(entryAddress[i], entryValue[i] | bits);
+        } else {
+          memory.writeInt(entryAddress[i], (int) (entryValue[i] | bits));
+        }
+      }
+    }
+    dirty |= write;
+  }
+
+  /** The page fault of the walk that failed last. */
+  ProcessorException fault(long linear) {
+    return ProcessorException.pageFault(linear, errorCode);
+  }
+}

@@ -1,0 +1,656 @@
+package dev.ringfence.machine.paging;
+
+import dev.ringfence.machine.cpu.ControlBits;
+import dev.ringfence.machine.cpu.Flags;
+import dev.ringfence.machine.cpu.ProcessorException;
+import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.memory.HostMemory;
+import dev.ringfence.machine.memory.PhysicalMemory;
+import java.util.Arrays;
+
+/**
+ * The memory of one processor. Constraint: loads and stores are a third of all work, so what is
+ * common must be one compare and one access to host memory. For each kind of access there is a
+ * table of pages that need nothing else: the translation is known, permitted in the current
+ * context, accessed and dirty bits are set, the page is RAM, holds no decoded code (stores) and no
+ * watched address. Everything else, page-crossing accesses included, fails the compare and takes
+ * one slow method.
+ *
+ * <pre>
+ * tag    linear page number << 12 | context        (context: address-space slot << 2 | kind of privilege)
+ * delta  host address of the page - linear address (fetch: number of the RAM page)
+ * </pre>
+ *
+ * <p>Executors inline the compare on {@link #readTable}, {@link #writeTable} and {@link #context};
+ * everyone else calls the methods.
+ */
+public final class TranslatedMemory implements LinearMemory {
+  /** Entries of a fast table; two longs each. */
+  private static final int ENTRIES = 4096;
+
+  /** Mask of the page number of an address. */
+  public static final long PAGE = ~0xfffL;
+
+  private static final int CONTEXT_USER = 1;
+  private static final int CONTEXT_NO_USER_PAGES = 2;
+
+  /** Slots below {@link TranslationBuffer#GLOBAL}; the tag has ten bits for them. */
+  private static final int SLOTS = TranslationBuffer.GLOBAL;
+
+  /** Told of accesses to watched addresses. */
+  public interface Watcher {
+    /** Whether an enabled data breakpoint lies in the page. */
+    boolean watches(long linearPage);
+
+    /** An access to a page that is watched is about to be made. */
+    void accessed(long linear, int bytes, boolean write);
+  }
+
+  /** What the executor must know of slow accesses. */
+  public interface DeviceGate {
+    /**
+     * A device register is about to be accessed: the clock must show the time of the current
+     * instruction.
+     */
+    void beforeDeviceAccess();
+  }
+
+  /** Fast table of loads: tag and delta at {@link #entry}. */
+  public final long[] readTable = new long[2 * ENTRIES];
+
+  /** Fast table of stores. */
+  public final long[] writeTable = new long[2 * ENTRIES];
+
+  /** Fast table of instruction fetches; the delta is the number of a RAM page. */
+  public final long[] fetchTable = new long[2 * ENTRIES];
+
+  /** Low twelve bits of the tags that match now. */
+  public long context;
+
+  /**
+   * Set by a slow access after which the executor must leave its block at the end of the
+   * instruction: a device was accessed, or decoded code was overwritten.
+   */
+  public boolean leaveBlock;
+
+  private final ProcessorState state;
+  private final PhysicalMemory physical;
+  private final PageWalker walker;
+  private final TranslationBuffer buffer = new TranslationBuffer();
+  private final short[] slotOfPcid = new short[4096];
+  private int nextSlot;
+  private int slot;
+  private long modes;
+  private AddressSpaceView view = AddressSpaceView.ARCHITECTURAL;
+  private Watcher watcher;
+  private DeviceGate deviceGate = () -> {};
+  private PhysicalMemory.CodeGate codeGate = (address, length) -> {};
+
+  public TranslatedMemory(ProcessorState state, PhysicalMemory physical, int physicalAddressBits) {
+    this.state = state;
+    this.physical = physical;
+    this.walker = new PageWalker(physical, physicalAddressBits);
+    this.watcher =
+        new Watcher() {
+          @Override
+          public boolean watches(long linearPage) {
+            return false;
+          }
+
+          @Override
+          public void accessed(long linear, int bytes, boolean write) {}
+        };
+    invalidateAll();
+  }
+
+  /** Replaces the page tables that are walked. */
+  public void setView(AddressSpaceView replacement) {
+    view = replacement;
+    invalidateAll();
+  }
+
+  public void setWatcher(Watcher replacement) {
+    watcher = replacement;
+  }
+
+  public void setDeviceGate(DeviceGate gate) {
+    deviceGate = gate;
+  }
+
+  /** Sets what is told before a store of this processor to a page with decoded code. */
+  public void setCodeGate(PhysicalMemory.CodeGate gate) {
+    codeGate = gate;
+  }
+
+  /** Index of the tag in a fast table; the delta follows it. */
+  public static int entry(long linear) {
+    return (int) (linear >>> 11) & 2 * (ENTRIES - 1);
+  }
+
+  @Override
+  public void contextChanged() {
+    long now =
+        state.cr0 & (ControlBits.CR0_WP | ControlBits.CR0_PG)
+            | state.cr4
+                & (ControlBits.CR4_SMEP
+                    | ControlBits.CR4_SMAP
+                    | ControlBits.CR4_PAE
+                    | ControlBits.CR4_PSE
+                    | ControlBits.CR4_PGE)
+            | (state.efer & (ControlBits.EFER_NXE | ControlBits.EFER_LMA)) << 32;
+    if (now != modes) {
+      modes = now;
+      clearFastTables();
+    }
+    int pcid = (state.cr4 & ControlBits.CR4_PCIDE) != 0 ? (int) state.cr3 & 0xfff : 0;
+    slot = slotOfPcid[pcid];
+    if (slot < 0) {
+      slot = allocateSlot(pcid);
+    }
+    boolean smap = (state.cr4 & ControlBits.CR4_SMAP) != 0 && (state.systemFlags & Flags.AC) == 0;
+    context = (long) slot << 2 | (state.cpl == 3 ? CONTEXT_USER : smap ? CONTEXT_NO_USER_PAGES : 0);
+  }
+
+  private int allocateSlot(int pcid) {
+    if (nextSlot == SLOTS) {
+      Arrays.fill(slotOfPcid, (short) -1);
+      nextSlot = 0;
+      buffer.clearButGlobal();
+      clearFastTables();
+    }
+    slotOfPcid[pcid] = (short) nextSlot;
+    return nextSlot++;
+  }
+
+  private void clearFastTables() {
+    // No context has all twelve bits set, so a tag of all ones never matches.
+    Arrays.fill(readTable, -1);
+    Arrays.fill(writeTable, -1);
+    Arrays.fill(fetchTable, -1);
+  }
+
+  @Override
+  public void invalidatePage(long linear) {
+    boolean large = buffer.remove(linear, TranslationBuffer.GLOBAL);
+    large |= buffer.remove(linear, slot);
+    dropFast(linear, large);
+  }
+
+  @Override
+  public void invalidatePage(long linear, int pcid) {
+    int pcidSlot = slotOfPcid[pcid];
+    if (pcidSlot >= 0) {
+      dropFast(linear, buffer.remove(linear, pcidSlot));
+    }
+  }
+
+  private void dropFast(long linear, boolean large) {
+    if (large) {
+      clearFastTables();
+      return;
+    }
+    int entry = entry(linear);
+    for (long[] table : new long[][] {readTable, writeTable, fetchTable}) {
+      if (((table[entry] ^ linear) & PAGE) == 0) {
+        table[entry] = -1;
+      }
+    }
+  }
+
+  @Override
+  public void invalidatePcid(int pcid) {
+    // Global translations live in a slot of their own, in the buffer; copies in the fast tables are
+    // found again there.
+    slotOfPcid[pcid] = -1;
+    contextChanged();
+  }
+
+  @Override
+  public void invalidateAll() {
+    Arrays.fill(slotOfPcid, (short) -1);
+    nextSlot = 0;
+    buffer.clear();
+    clearFastTables();
+    contextChanged();
+  }
+
+  @Override
+  public void invalidateAllButGlobal() {
+    Arrays.fill(slotOfPcid, (short) -1);
+    contextChanged();
+  }
+
+  @Override
+  public void breakpointsChanged() {
+    clearFastTables();
+  }
+
+  /** Makes stores to a RAM page, which now holds decoded code, take the slow method. */
+  public void protectCode(long hostPage) {
+    for (int entry = 0; entry < writeTable.length; entry += 2) {
+      if ((writeTable[entry] & PAGE) + writeTable[entry + 1] == hostPage) {
+        writeTable[entry] = -1;
+      }
+    }
+  }
+
+  /**
+   * Translates an access that lies in one page, and sets accessed and dirty bits.
+   *
+   * @param access 0, {@link PageWalker#WRITE} or {@link PageWalker#FETCH}
+   * @param stack the access is relative to SS: a non-canonical address raises #SS
+   * @return the physical address
+   */
+  private long translate(
+      long linear, int access, boolean asUser, boolean smapEnforced, boolean stack) {
+    if ((state.cr0 & ControlBits.CR0_PG) == 0) {
+      return linear & 0xffffffffL;
+    }
+    if (state.longMode()) {
+      if (!ProcessorState.canonical(linear)) {
+        throw stack
+            ? ProcessorException.of(ProcessorException.STACK_FAULT, 0)
+            : ProcessorException.generalProtection();
+      }
+    } else if (linear >>> 32 != 0) {
+      throw new IllegalStateException("linear address beyond 4 GiB outside IA-32e mode");
+    }
+    if (buffer.find(linear, slot) && bufferPermits(access, asUser, smapEnforced)) {
+      return buffer.frame | linear & (1L << buffer.pageBits) - 1;
+    }
+    while (!walker.walk(state, view.root(state), linear, access, asUser, smapEnforced)) {
+      // A stale translation that does not permit the access goes, as on hardware (SDM volume 3,
+      // section 4.10.4.1).
+      buffer.remove(linear, TranslationBuffer.GLOBAL);
+      buffer.remove(linear, slot);
+      int errorCode = walker.errorCode;
+      if (!view.resolve(state, linear, errorCode)) {
+        throw ProcessorException.pageFault(linear, errorCode);
+      }
+    }
+    buffer.insert(linear, slot, walker);
+    return walker.frame | linear & (1L << walker.pageBits) - 1;
+  }
+
+  private boolean bufferPermits(int access, boolean asUser, boolean smapEnforced) {
+    if ((access & PageWalker.FETCH) != 0) {
+      return !buffer.noExecute
+          && (asUser ? buffer.user : !(buffer.user && (state.cr4 & ControlBits.CR4_SMEP) != 0));
+    }
+    boolean write = (access & PageWalker.WRITE) != 0;
+    if (write && !buffer.dirty) {
+      return false;
+    }
+    if (asUser) {
+      return buffer.user && (!write || buffer.writable);
+    }
+    if (buffer.user && smapEnforced && (state.cr4 & ControlBits.CR4_SMAP) != 0) {
+      return false;
+    }
+    return !write || buffer.writable || (state.cr0 & ControlBits.CR0_WP) == 0;
+  }
+
+  private boolean isUser() {
+    return state.cpl == 3;
+  }
+
+  private boolean smapEnforced() {
+    return (state.systemFlags & Flags.AC) == 0;
+  }
+
+  private long translateData(long linear, boolean write, boolean stack) {
+    return translate(linear, write ? PageWalker.WRITE : 0, isUser(), smapEnforced(), stack);
+  }
+
+  /**
+   * The number of the RAM page from which the instruction at an address is fetched, also entered
+   * into {@link #fetchTable}; -1 if the address is not RAM.
+   */
+  public int fetchPage(long linear) {
+    int entry = entry(linear);
+    if (fetchTable[entry] == (linear & PAGE | context)) {
+      return (int) fetchTable[entry + 1];
+    }
+    int page = physical.ramPage(translate(linear, PageWalker.FETCH, isUser(), false, false));
+    if (page >= 0) {
+      fetchTable[entry] = linear & PAGE | context;
+      fetchTable[entry + 1] = page;
+    }
+    return page;
+  }
+
+  private long load(long linear, int bytes, boolean stack) {
+    if ((linear & 0xfff) + bytes > 4096) {
+      return loadAcross(linear, bytes, stack);
+    }
+    long address = translateData(linear, false, stack);
+    boolean watched = watcher.watches(linear & PAGE);
+    if (watched) {
+      watcher.accessed(linear, bytes, false);
+    }
+    long host = physical.hostAddress(address);
+    if (host == 0) {
+      deviceGate.beforeDeviceAccess();
+      leaveBlock = true;
+      return physical.devices().read(address, bytes);
+    }
+    if (!watched) {
+      int entry = entry(linear);
+      readTable[entry] = linear & PAGE | context;
+      readTable[entry + 1] = host - linear;
+    }
+    return switch (bytes) {
+      case 1 -> HostMemory.getByte(host) & 0xffL;
+      case 2 -> HostMemory.getShort(host) & 0xffffL;
+      case 4 -> HostMemory.getInt(host) & 0xffffffffL;
+      default -> HostMemory.getLong(host);
+    };
+  }
+
+  private long loadAcross(long linear, int bytes, boolean stack) {
+    int inFirst = 4096 - ((int) linear & 0xfff);
+    long wrap = state.longMode() ? -1L : 0xffffffffL;
+    translateData(linear, false, stack);
+    translateData(linear + inFirst & wrap, false, stack);
+    long value = 0;
+    for (int i = 0; i < bytes; i++) {
+      value |= load(linear + i & wrap, 1, stack) << 8 * i;
+    }
+    return value;
+  }
+
+  private void store(long linear, int bytes, long value, boolean stack) {
+    if ((linear & 0xfff) + bytes > 4096) {
+      storeAcross(linear, bytes, value, stack);
+      return;
+    }
+    long address = translateData(linear, true, stack);
+    boolean watched = watcher.watches(linear & PAGE);
+    if (watched) {
+      watcher.accessed(linear, bytes, true);
+    }
+    long host = physical.hostAddress(address);
+    if (host == 0) {
+      deviceGate.beforeDeviceAccess();
+      leaveBlock = true;
+      physical.devices().write(address, bytes, value);
+      return;
+    }
+    if (physical.isCodePage(physical.ramPage(address))) {
+      codeGate.codeOverwritten(address, bytes);
+    } else if (!watched) {
+      int entry = entry(linear);
+      writeTable[entry] = linear & PAGE | context;
+      writeTable[entry + 1] = host - linear;
+    }
+    switch (bytes) {
+      case 1 -> HostMemory.putByte(host, (byte) value);
+      case 2 -> HostMemory.putShort(host, (short) value);
+      case 4 -> HostMemory.putInt(host, (int) value);
+      default -> HostMemory.putLong(host, value);
+    }
+  }
+
+  private void storeAcross(long linear, int bytes, long value, boolean stack) {
+    int inFirst = 4096 - ((int) linear & 0xfff);
+    long wrap = state.longMode() ? -1L : 0xffffffffL;
+    translateData(linear, true, stack);
+    translateData(linear + inFirst & wrap, true, stack);
+    for (int i = 0; i < bytes; i++) {
+      store(linear + i & wrap, 1, value >>> 8 * i, stack);
+    }
+  }
+
+  private boolean hits(long[] table, int entry, long linear, int bytes) {
+    return table[entry] == (linear + bytes - 1 & PAGE | context);
+  }
+
+  @Override
+  public long load8(long linear) {
+    return load8(linear, false);
+  }
+
+  @Override
+  public long load16(long linear) {
+    return load16(linear, false);
+  }
+
+  @Override
+  public long load32(long linear) {
+    return load32(linear, false);
+  }
+
+  @Override
+  public long load64(long linear) {
+    return load64(linear, false);
+  }
+
+  /**
+   * Like {@link #load8(long)}; {@code stack} says that a non-canonical address raises #SS. Likewise
+   * the following.
+   */
+  public long load8(long linear, boolean stack) {
+    int entry = entry(linear);
+    return hits(readTable, entry, linear, 1)
+        ? HostMemory.getByte(linear + readTable[entry + 1]) & 0xffL
+        : load(linear, 1, stack);
+  }
+
+  public long load16(long linear, boolean stack) {
+    int entry = entry(linear);
+    return hits(readTable, entry, linear, 2)
+        ? HostMemory.getShort(linear + readTable[entry + 1]) & 0xffffL
+        : load(linear, 2, stack);
+  }
+
+  public long load32(long linear, boolean stack) {
+    int entry = entry(linear);
+    return hits(readTable, entry, linear, 4)
+        ? HostMemory.getInt(linear + readTable[entry + 1]) & 0xffffffffL
+        : load(linear, 4, stack);
+  }
+
+  public long load64(long linear, boolean stack) {
+    int entry = entry(linear);
+    return hits(readTable, entry, linear, 8)
+        ? HostMemory.getLong(linear + readTable[entry + 1])
+        : load(linear, 8, stack);
+  }
+
+  @Override
+  public void store8(long linear, long value) {
+    store8(linear, value, false);
+  }
+
+  @Override
+  public void store16(long linear, long value) {
+    store16(linear, value, false);
+  }
+
+  @Override
+  public void store32(long linear, long value) {
+    store32(linear, value, false);
+  }
+
+  @Override
+  public void store64(long linear, long value) {
+    store64(linear, value, false);
+  }
+
+  /**
+   * Like {@link #store8(long, long)}; {@code stack} as in {@link #load8(long, boolean)}. Likewise
+   * the following.
+   */
+  public void store8(long linear, long value, boolean stack) {
+    int entry = entry(linear);
+    if (hits(writeTable, entry, linear, 1)) {
+      HostMemory.putByte(linear + writeTable[entry + 1], (byte) value);
+    } else {
+      store(linear, 1, value & 0xff, stack);
+    }
+  }
+
+  public void store16(long linear, long value, boolean stack) {
+    int entry = entry(linear);
+    if (hits(writeTable, entry, linear, 2)) {
+      HostMemory.putShort(linear + writeTable[entry + 1], (short) value);
+    } else {
+      store(linear, 2, value & 0xffff, stack);
+    }
+  }
+
+  public void store32(long linear, long value, boolean stack) {
+    int entry = entry(linear);
+    if (hits(writeTable, entry, linear, 4)) {
+      HostMemory.putInt(linear + writeTable[entry + 1], (int) value);
+    } else {
+      store(linear, 4, value & 0xffffffffL, stack);
+    }
+  }
+
+  public void store64(long linear, long value, boolean stack) {
+    int entry = entry(linear);
+    if (hits(writeTable, entry, linear, 8)) {
+      HostMemory.putLong(linear + writeTable[entry + 1], value);
+    } else {
+      store(linear, 8, value, stack);
+    }
+  }
+
+  @Override
+  public void checkStore(long linear, int bytes) {
+    checkStore(linear, bytes, false);
+  }
+
+  /** Like {@link #checkStore(long, int)}; {@code stack} as in {@link #load8(long, boolean)}. */
+  public void checkStore(long linear, int bytes, boolean stack) {
+    int entry = entry(linear);
+    if (!hits(writeTable, entry, linear, bytes)) {
+      translateData(linear, true, stack);
+      checkEnd(linear, bytes, true, stack);
+    }
+  }
+
+  @Override
+  public void checkLoad(long linear, int bytes) {
+    int entry = entry(linear);
+    if (!hits(readTable, entry, linear, bytes)) {
+      translateData(linear, false, false);
+      checkEnd(linear, bytes, false, false);
+    }
+  }
+
+  private void checkEnd(long linear, int bytes, boolean write, boolean stack) {
+    if ((linear & 0xfff) + bytes > 4096) {
+      long wrap = state.longMode() ? -1L : 0xffffffffL;
+      translateData((linear | 0xfff) + 1 & wrap, write, stack);
+    }
+  }
+
+  @Override
+  public boolean copy(long from, long to, int bytes) {
+    if (!hits(readTable, entry(from), from, bytes) && !admitLoad(from, bytes)
+        || !hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+      return false;
+    }
+    HostMemory.copy(from + readTable[entry(from) + 1], to + writeTable[entry(to) + 1], bytes);
+    return true;
+  }
+
+  @Override
+  public boolean fill(long to, int bytes, long value, int size) {
+    if (!hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+      return false;
+    }
+    HostMemory.fill(to + writeTable[entry(to) + 1], bytes, value, size);
+    return true;
+  }
+
+  /** Tries to make a load hit the fast table. Raises what a load of the first byte would raise. */
+  private boolean admitLoad(long linear, int bytes) {
+    long host = physical.hostAddress(translateData(linear, false, false));
+    if (host == 0 || watcher.watches(linear & PAGE) || (linear & 0xfff) + bytes > 4096) {
+      return false;
+    }
+    int entry = entry(linear);
+    readTable[entry] = linear & PAGE | context;
+    readTable[entry + 1] = host - linear;
+    return true;
+  }
+
+  private boolean admitStore(long linear, int bytes) {
+    long address = translateData(linear, true, false);
+    long host = physical.hostAddress(address);
+    if (host == 0
+        || watcher.watches(linear & PAGE)
+        || (linear & 0xfff) + bytes > 4096
+        || physical.isCodePage(physical.ramPage(address))) {
+      return false;
+    }
+    int entry = entry(linear);
+    writeTable[entry] = linear & PAGE | context;
+    writeTable[entry + 1] = host - linear;
+    return true;
+  }
+
+  @Override
+  public long loadSystem(long linear, int bytes) {
+    if ((linear & 0xfff) + bytes > 4096) {
+      long wrap = state.longMode() ? -1L : 0xffffffffL;
+      long value = 0;
+      for (int i = 0; i < bytes; i++) {
+        value |= loadSystem(linear + i & wrap, 1) << 8 * i;
+      }
+      return value;
+    }
+    long address = translate(linear, 0, false, isUser() || smapEnforced(), false);
+    return switch (bytes) {
+      case 1 -> physical.readByte(address) & 0xffL;
+      case 2 -> physical.readShort(address) & 0xffffL;
+      case 4 -> physical.readInt(address) & 0xffffffffL;
+      default -> physical.readLong(address);
+    };
+  }
+
+  @Override
+  public void storeSystem(long linear, int bytes, long value) {
+    if ((linear & 0xfff) + bytes > 4096) {
+      checkStoreSystem(linear, bytes);
+      long wrap = state.longMode() ? -1L : 0xffffffffL;
+      for (int i = 0; i < bytes; i++) {
+        storeSystem(linear + i & wrap, 1, value >>> 8 * i);
+      }
+      return;
+    }
+    long address = translate(linear, PageWalker.WRITE, false, isUser() || smapEnforced(), false);
+    switch (bytes) {
+      case 1 -> physical.writeByte(address, (byte) value);
+      case 2 -> physical.writeShort(address, (short) value);
+      case 4 -> physical.writeInt(address, (int) value);
+      default -> physical.writeLong(address, value);
+    }
+  }
+
+  @Override
+  public void checkStoreSystem(long linear, int bytes) {
+    translate(linear, PageWalker.WRITE, false, isUser() || smapEnforced(), false);
+    if ((linear & 0xfff) + bytes > 4096) {
+      long wrap = state.longMode() ? -1L : 0xffffffffL;
+      translate(
+          (linear | 0xfff) + 1 & wrap, PageWalker.WRITE, false, isUser() || smapEnforced(), false);
+    }
+  }
+
+  @Override
+  public long probe(long linear) {
+    if ((state.cr0 & ControlBits.CR0_PG) == 0) {
+      return linear & 0xffffffffL;
+    }
+    if (state.longMode() && !ProcessorState.canonical(linear)) {
+      return -1;
+    }
+    return walker.probe(state, view.root(state), linear)
+        ? walker.frame | linear & (1L << walker.pageBits) - 1
+        : -1;
+  }
+}
