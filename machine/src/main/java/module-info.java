@@ -15,6 +15,8 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.boot;
   exports dev.ringfence.machine.cpu;
   exports dev.ringfence.machine.decode;
+  exports dev.ringfence.machine.device.host;
+  exports dev.ringfence.machine.device;
   exports dev.ringfence.machine.interrupt;
   exports dev.ringfence.machine.memory;
   exports dev.ringfence.machine.operation;

@@ -32,6 +32,9 @@ public interface InterruptSource {
 
   void setTscDeadline(long ticks);
 
+  /** The processor's time-stamp counter was written: a deadline that is armed falls due at another time. */
+  default void timeStampCounterChanged() {}
+
   /** A register that does not exist or a value that is reserved: the processor raises #GP(0). */
   final class InvalidRegisterException extends Exception {
     private static final long serialVersionUID = 1L;

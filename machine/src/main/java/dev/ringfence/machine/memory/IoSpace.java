@@ -41,6 +41,17 @@ public final class IoSpace {
     recent = null;
   }
 
+/** Whether no region is attached anywhere in the range, so that one can be. */
+  public boolean isFree(long first, long bytes) {
+    long last = first + bytes - 1;
+    for (Attachment other : attachments) {
+      if (first <= other.last && other.first <= last) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /**
    * Detaches the region that starts at {@code first}, if there is one (a PCI base address register
    * moved).
