@@ -182,6 +182,16 @@ public final class LocalApic implements InterruptSource, Stateful {
     timer.reset();
   }
 
+  /**
+   * Virtual wire mode, in which firmware leaves the bootstrap processor (MultiProcessor
+   * Specification 1.4, section 3.6.2.2): enabled, LINT0 takes the 8259 pair's vectors, LINT1 is NMI.
+   */
+  public void enterVirtualWireMode() {
+    spuriousVector |= SOFTWARE_ENABLE;
+    writeLocalVector(LINT0, DeliveryMode.EXTERNAL.ordinal() << 8);
+    writeLocalVector(LINT1, DeliveryMode.NON_MASKABLE.ordinal() << 8);
+  }
+
   // --- modes ---
 
   boolean isHardwareEnabled() {
