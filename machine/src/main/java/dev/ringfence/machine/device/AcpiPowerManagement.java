@@ -102,15 +102,14 @@ final class AcpiPowerManagement implements Stateful {
     }
     interrupt.set((status & enable & ENABLE_BITS) != 0);
     boolean awaited = (enable & ~status & TIMER_EVENT) != 0;
-    timer.arm(
-        awaited ? FREQUENCY.nanosecondsAt(observedHalves + 1 << 31) : VirtualClock.NEVER);
+    timer.arm(awaited ? FREQUENCY.nanosecondsAt(observedHalves + 1 << 31) : VirtualClock.NEVER);
   }
 
   private final class Event implements IoRegion {
     @Override
     public long read(long offset, int bytes) {
       update();
-      return (enable << 16 | status) >>> 8 * offset;
+      return (long) (enable << 16 | status) >>> (8 * offset);
     }
 
     @Override
@@ -129,7 +128,7 @@ final class AcpiPowerManagement implements Stateful {
   private final class Control implements IoRegion {
     @Override
     public long read(long offset, int bytes) {
-      return control >>> 8 * offset;
+      return (long) control >>> (8 * offset);
     }
 
     @Override

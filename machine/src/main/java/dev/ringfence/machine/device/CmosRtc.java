@@ -87,11 +87,7 @@ final class CmosRtc implements IoRegion, Stateful {
    * @param highMemory bytes of RAM from 4 GiB on
    */
   CmosRtc(
-      VirtualClock clock,
-      InterruptLine interrupt,
-      Instant start,
-      long lowMemory,
-      long highMemory) {
+      VirtualClock clock, InterruptLine interrupt, Instant start, long lowMemory, long highMemory) {
     this.clock = clock;
     this.interrupt = interrupt;
     this.timer = clock.createTimer("rtc", this::update);
@@ -113,7 +109,9 @@ final class CmosRtc implements IoRegion, Stateful {
     memory[at + 1] = (byte) (value >>> 8);
   }
 
-  /** RESET clears the interrupt enables and flags; time and memory are kept (data sheet, RESET pin). */
+  /**
+   * RESET clears the interrupt enables and flags; time and memory are kept (data sheet, RESET pin).
+   */
   void reset() {
     observe();
     memory[B] &= ~(PERIODIC | ALARM | UPDATE);
@@ -191,7 +189,9 @@ final class CmosRtc implements IoRegion, Stateful {
 
   /** The first second after {@code after} at which the alarm matches, or -1 if it never does. */
   private long nextAlarm(long after) {
-    if (!canMatch(SECONDS_ALARM, 60) || !canMatch(MINUTES_ALARM, 60) || !canMatch(HOURS_ALARM, 24)) {
+    if (!canMatch(SECONDS_ALARM, 60)
+        || !canMatch(MINUTES_ALARM, 60)
+        || !canMatch(HOURS_ALARM, 24)) {
       return -1;
     }
     for (long second = after + 1; second <= after + DAY; second++) {
@@ -222,8 +222,7 @@ final class CmosRtc implements IoRegion, Stateful {
   private boolean matches(int register, int value) {
     int alarm = memory[register] & 0xff;
     // C0H and above: don't care.
-    return alarm >= 0xc0
-        || alarm == (register == HOURS_ALARM ? encodeHour(value) : encode(value));
+    return alarm >= 0xc0 || alarm == (register == HOURS_ALARM ? encodeHour(value) : encode(value));
   }
 
   private int encode(int value) {
@@ -303,7 +302,9 @@ final class CmosRtc implements IoRegion, Stateful {
     }
   }
 
-  /** Runs on from what the registers show. Values that are no date carry over, as in "32 January". */
+  /**
+   * Runs on from what the registers show. Values that are no date carry over, as in "32 January".
+   */
   private void thaw() {
     int year = decode(memory[CENTURY] & 0xff) % 100 * 100 + decode(memory[YEAR] & 0xff) % 100;
     int month = Math.clamp(decode(memory[MONTH] & 0xff), 1, 12);

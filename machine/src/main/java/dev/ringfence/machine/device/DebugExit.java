@@ -8,6 +8,9 @@ import dev.ringfence.machine.memory.IoRegion;
  * has no state.
  */
 final class DebugExit implements IoRegion {
+  /** Number of ports. */
+  static final int PORTS = 4;
+
   private final MachineControl machine;
 
   DebugExit(MachineControl machine) {

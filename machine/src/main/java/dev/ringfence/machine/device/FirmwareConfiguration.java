@@ -11,9 +11,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /**
- * The configuration ports that QEMU documents as fw_cfg ("QEMU Firmware Configuration Device"), from
- * which bare test guests learn the number of processors and the memory size. Items only; no files,
- * no DMA. ACPI does not mention it, so Linux does not look.
+ * The configuration ports that QEMU documents as fw_cfg ("QEMU Firmware Configuration Device"),
+ * from which bare test guests learn the number of processors and the memory size. Items only; no
+ * files, no DMA. ACPI does not mention it, so Linux does not look.
  *
  * <pre>
  *  510  selector, 16 bits, write        511  next byte of the selected item, read
@@ -36,8 +36,7 @@ final class FirmwareConfiguration implements Stateful {
   }
 
   private static byte[] little(int bytes, long value) {
-    byte[] all =
-        ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(value).array();
+    byte[] all = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(value).array();
     return java.util.Arrays.copyOf(all, bytes);
   }
 

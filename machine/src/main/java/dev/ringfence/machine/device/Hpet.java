@@ -9,8 +9,8 @@ import dev.ringfence.machine.time.VirtualClock;
 import java.util.List;
 
 /**
- * High precision event timers (IA-PC HPET specification 1.0a): a 64-bit counter at 100 MHz and three
- * comparators, all of which can be periodic; no FSB delivery.
+ * High precision event timers (IA-PC HPET specification 1.0a): a 64-bit counter at 100 MHz and
+ * three comparators, all of which can be periodic; no FSB delivery.
  *
  * <pre>
  *  000 capabilities: 63..32 period in fs  15 legacy replacement  13 64 bits  12..8 timers - 1  7..0 revision
@@ -41,8 +41,7 @@ final class Hpet implements IoRegion, Stateful {
   private static final int TIMERS = 3;
   private static final long NANOSECONDS_PER_TICK = 10;
   private static final long FEMTOSECONDS_PER_TICK = NANOSECONDS_PER_TICK * 1_000_000;
-  private static final long CAPABILITIES =
-      FEMTOSECONDS_PER_TICK << 32 | IDENTIFIER & 0xffff_ffffL;
+  private static final long CAPABILITIES = FEMTOSECONDS_PER_TICK << 32 | IDENTIFIER & 0xffff_ffffL;
 
   private static final int CONFIGURATION = 0x010;
   private static final int INTERRUPT_STATUS = 0x020;

@@ -9,8 +9,8 @@ import dev.ringfence.machine.snapshot.Stateful;
 
 /**
  * Keyboard controller without a keyboard (IBM PS/2 hardware reference, "Keyboard and auxiliary
- * device controller"): its self-tests pass, its commands answer, what is sent to a device times out.
- * It is here for the reset line that hangs on its output port.
+ * device controller"): its self-tests pass, its commands answer, what is sent to a device times
+ * out. It is here for the reset line that hangs on its output port.
  *
  * <pre>
  *  60  data
@@ -127,7 +127,8 @@ final class KeyboardController implements Stateful {
             WRITE_AUXILIARY ->
             command = code;
         default -> {
-          // F0H to FFH pulse the low bits of the output port that are 0 in the command; bit 0 is reset.
+          // F0H to FFH pulse the low bits of the output port that are 0 in the command; bit 0 is
+          // reset.
           if (code >= 0xf0 && (code & 1) == 0) {
             machine.reset();
           }

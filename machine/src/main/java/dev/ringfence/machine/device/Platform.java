@@ -1,8 +1,8 @@
 package dev.ringfence.machine.device;
 
+import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.device.acpi.AcpiTables;
 import dev.ringfence.machine.device.host.BlockBackend;
-import dev.ringfence.machine.device.host.ConsoleOutput;
 import dev.ringfence.machine.device.host.MachineControl;
 import dev.ringfence.machine.device.pci.PciFunction;
 import dev.ringfence.machine.device.pci.PciHost;
@@ -17,7 +17,6 @@ import dev.ringfence.machine.interrupt.IoApic;
 import dev.ringfence.machine.interrupt.LocalApic;
 import dev.ringfence.machine.interrupt.LocalApicPage;
 import dev.ringfence.machine.interrupt.Pic8259;
-import dev.ringfence.machine.memory.IoRegion;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.Stateful;
@@ -38,8 +37,7 @@ import java.util.function.IntSupplier;
  *  0060 0064 0092  keyboard controller        FEC00000  I/O APIC
  *  0070            RTC                        FED00000  HPET
  *  00E0 2000       test device                FEE00000  local APICs, interrupt messages
- *  00E9            debug console              FF000000  test device
- *  00F4            debug exit
+ *  00F4            debug exit                 FF000000  test device
  *  02F8 03F8       serial ports               PCI device 1 console, 2 entropy, from 3 on disks
  *  0510            test configuration
  *  0600            ACPI power management
@@ -90,7 +88,7 @@ public final class Platform {
    *
    * @param memory RAM, and the space to which memory-mapped registers are attached
    * @param ports the space to which port registers are attached
-   * @param timeStampCounters one for each processor, for the TSC deadlines of its local APIC
+   * @param timeStampCounter for the TSC deadlines of the local APICs
    * @param accessing number of the processor whose access is being served
    * @param machine told when the guest switches off, resets or ends the run
    */
@@ -99,7 +97,7 @@ public final class Platform {
       PhysicalMemory memory,
       IoSpace ports,
       VirtualClock clock,
-      List<TimeStampCounter> timeStampCounters,
+      TimeStampCounter timeStampCounter,
       IntSupplier accessing,
       MachineControl machine) {
     this.configuration = configuration;
@@ -115,11 +113,10 @@ public final class Platform {
               pic,
               clock,
               configuration.apicTimer(),
-              timeStampCounters.get(i)));
+              timeStampCounter));
     }
     LocalApicPage unused =
-        new LocalApicPage(
-            registers, localApics, bus, () -> localApics.get(accessing.getAsInt()));
+        new LocalApicPage(registers, localApics, bus, () -> localApics.get(accessing.getAsInt()));
     pic.attachTo(ports);
     pic.connect(asserted -> localApics.forEach(apic -> apic.setLint0(asserted)));
     registers.attach("I/O APIC", IoApic.BASE, IoApic.BYTES, ioApic);
@@ -150,12 +147,10 @@ public final class Platform {
     serial = new Uart16550("serial-1", wiring.connect(SERIAL_IRQ), configuration.serial());
     ports.attach("serial port 1", 0x3f8, Uart16550.PORTS, serial);
     secondSerial =
-        new Uart16550(
-            "serial-2", wiring.connect(SECOND_SERIAL_IRQ), configuration.secondSerial());
+        new Uart16550("serial-2", wiring.connect(SECOND_SERIAL_IRQ), configuration.secondSerial());
     ports.attach("serial port 2", 0x2f8, Uart16550.PORTS, secondSerial);
 
     firmwareConfiguration = new FirmwareConfiguration(configuration.processors(), memory.size());
-    attachTestDevices(ports, machine);
 
     pciHost = new PciHost(ports, registers, resetControl);
     console = new VirtioConsole("console", memory, bus, configuration.console());
@@ -169,6 +164,10 @@ public final class Platform {
           new VirtioBlock("disk-" + i, memory, bus, clock, disk).transport());
     }
     pciHost.assignAddresses();
+    if (configuration.debugExitPort() != 0) {
+      attachTestDevices(ports);
+      attachDebugExit(ports, machine);
+    }
 
     listParts();
     localApics.getFirst().enterVirtualWireMode();
@@ -179,36 +178,25 @@ public final class Platform {
     return asserted -> line.set(asserted && !hpet.replacesLegacy());
   }
 
-  private void attachTestDevices(IoSpace ports, MachineControl machine) {
-    if (configuration.testDevice()) {
-      List<InterruptLine> wires = new ArrayList<>();
-      for (int i = 0; i < InterruptWiring.WIRES; i++) {
-        wires.add(wiring.connect(i));
-      }
-      TestDevice device = new TestDevice(wires);
-      device.attachTo(ports, memory.devices());
-      parts.add(device);
-      firmwareConfiguration.attachTo(ports);
-    } else if (configuration.debugConsole() != ConsoleOutput.NONE) {
-      // The test device's latch covers the port of the debug console.
-      ports.attach("debug console", 0xe9, 1, new DebugConsole(configuration.debugConsole()));
+  private void attachTestDevices(IoSpace ports) {
+    List<InterruptLine> wires = new ArrayList<>();
+    for (int i = 0; i < InterruptWiring.WIRES; i++) {
+      wires.add(wiring.connect(i));
     }
-    if (configuration.debugExitPort() >= 0) {
-      ports.attach("debug exit", configuration.debugExitPort(), 4, new DebugExit(machine));
-    }
+    TestDevice device = new TestDevice(wires);
+    device.attachTo(ports, memory.devices());
+    parts.add(device);
+    firmwareConfiguration.attachTo(ports);
   }
 
-  private record DebugConsole(ConsoleOutput output) implements IoRegion {
-    @Override
-    public long read(long offset, int bytes) {
-      // What programs take as "the port exists".
-      return 0xe9;
+  private void attachDebugExit(IoSpace ports, MachineControl machine) {
+    int first = configuration.debugExitPort();
+    if (!ports.isFree(first, DebugExit.PORTS)) {
+      throw new BadInputException(
+          "debug exit port: expected %d free ports, found another device at 0x%x"
+              .formatted(DebugExit.PORTS, first));
     }
-
-    @Override
-    public void write(long offset, int bytes, long value) {
-      output.write((int) value & 0xff);
-    }
+    ports.attach("debug exit", first, DebugExit.PORTS, new DebugExit(machine));
   }
 
   private void attachPci(int device, VirtioPci transport) {

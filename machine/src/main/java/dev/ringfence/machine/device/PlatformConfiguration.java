@@ -18,9 +18,8 @@ import java.util.List;
  * @param serial sink of COM1
  * @param secondSerial sink of COM2
  * @param console sink of the virtio console
- * @param debugConsole sink of port E9H
- * @param debugExitPort first of the four ports of isa-debug-exit, or -1 for no such device
- * @param testDevice whether bare test guests find their device and configuration ports
+ * @param debugExitPort first of the four ports of isa-debug-exit, or 0 to leave it, pc-testdev and
+ *     the configuration ports of bare test guests out
  */
 public record PlatformConfiguration(
     int processors,
@@ -32,9 +31,7 @@ public record PlatformConfiguration(
     ConsoleOutput serial,
     ConsoleOutput secondSerial,
     ConsoleOutput console,
-    ConsoleOutput debugConsole,
-    int debugExitPort,
-    boolean testDevice) {
+    int debugExitPort) {
 
   /** Most disks: the PCI devices of bus 0 but the bridge, console and entropy. */
   public static final int MAXIMUM_DISKS = 29;

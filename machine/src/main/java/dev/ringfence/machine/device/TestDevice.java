@@ -75,7 +75,8 @@ final class TestDevice implements Stateful {
 
     @Override
     public void write(long offset, int bytes, long value) {
-      // The translation buffers follow the guest's page tables by the rules of the architecture alone.
+      // The translation buffers follow the guest's page tables by the rules of the architecture
+      // alone.
     }
   }
 

@@ -145,7 +145,9 @@ final class Uart16550 implements IoRegion, Stateful {
     return value;
   }
 
-  /** IIR without the FIFO bits: the most important interrupt, or 1 for none (data sheet table II). */
+  /**
+   * IIR without the FIFO bits: the most important interrupt, or 1 for none (data sheet table II).
+   */
   private int pendingInterrupt() {
     if (overrun && (interruptEnable & 4) != 0) {
       return 6;

@@ -5,8 +5,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Carries interrupt messages between local APICs, I/O APICs and devices that signal by memory writes. It has no state:
- * a message is delivered at once.
+ * Carries interrupt messages between local APICs, I/O APICs and devices that signal by memory
+ * writes. It has no state: a message is delivered at once.
  */
 public final class ApicBus {
   /** First address of the range in which a device's write is an interrupt message. */
@@ -27,8 +27,8 @@ public final class ApicBus {
   }
 
   /**
-   * Delivers a message to every APIC that it addresses, or for lowest priority to the one of them whose processor
-   * priority is lowest and, among equals, that comes first.
+   * Delivers a message to every APIC that it addresses, or for lowest priority to the one of them
+   * whose processor priority is lowest and, among equals, that comes first.
    *
    * @return whether an APIC accepted the message
    */
@@ -53,7 +53,10 @@ public final class ApicBus {
     return accepted;
   }
 
-  /** Delivers a message to all APICs, or to all but the sender (the destination shorthands of the command register). */
+  /**
+   * Delivers a message to all APICs, or to all but the sender (the destination shorthands of the
+   * command register).
+   */
   void sendToAll(InterruptMessage message, @Nullable LocalApic except) {
     for (LocalApic apic : localApics) {
       if (apic != except) {

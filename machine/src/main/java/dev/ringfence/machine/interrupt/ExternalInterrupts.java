@@ -1,6 +1,9 @@
 package dev.ringfence.machine.interrupt;
 
-/** An interrupt controller outside the APIC system, asked for the vector during an acknowledge cycle: the 8259 pair. */
+/**
+ * An interrupt controller outside the APIC system, asked for the vector during an acknowledge
+ * cycle: the 8259 pair.
+ */
 public interface ExternalInterrupts {
   /** Whether the INTR output is asserted. */
   boolean isRequesting();

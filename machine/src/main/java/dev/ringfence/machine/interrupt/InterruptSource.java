@@ -32,7 +32,10 @@ public interface InterruptSource {
 
   void setTscDeadline(long ticks);
 
-  /** The processor's time-stamp counter was written: a deadline that is armed falls due at another time. */
+  /**
+   * The processor's time-stamp counter was written: a deadline that is armed falls due at another
+   * time.
+   */
   default void timeStampCounterChanged() {}
 
   /** A register that does not exist or a value that is reserved: the processor raises #GP(0). */

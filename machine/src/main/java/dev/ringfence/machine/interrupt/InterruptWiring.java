@@ -15,8 +15,8 @@ import dev.ringfence.machine.snapshot.Stateful;
  *  20-23    -           20-23      HPET
  * </pre>
  *
- * <p>The levels of wires are state of this class and of the controllers. A device that is restored from a snapshot
- * therefore does not drive its line again.
+ * <p>The levels of wires are state of this class and of the controllers. A device that is restored
+ * from a snapshot therefore does not drive its line again.
  */
 public final class InterruptWiring implements Stateful {
   /** Number of wires, as many as the I/O APIC has pins. */

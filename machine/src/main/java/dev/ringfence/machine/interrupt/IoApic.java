@@ -6,8 +6,8 @@ import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
 
 /**
- * I/O APIC with 24 pins (Intel 82093AA data sheet), of version 20H, which adds the EOI register (Intel ICH data
- * sheets).
+ * I/O APIC with 24 pins (Intel 82093AA data sheet), of version 20H, which adds the EOI register
+ * (Intel ICH data sheets).
  *
  * <pre>
  *  memory   00 IOREGSEL   10 IOWIN   40 EOI
@@ -98,7 +98,10 @@ public final class IoApic implements IoRegion, Stateful {
             (entry & LEVEL) != 0));
   }
 
-  /** A processor ended the level-triggered interrupt with this vector: pins that are still asserted send it again. */
+  /**
+   * A processor ended the level-triggered interrupt with this vector: pins that are still asserted
+   * send it again.
+   */
   void endOfInterrupt(int vector) {
     for (int pin = 0; pin < PINS; pin++) {
       long entry = redirection[pin];
@@ -157,7 +160,8 @@ public final class IoApic implements IoRegion, Stateful {
     } else {
       long next = entry & (0xffff_ffff_0000_0000L | REMOTE_IRR) | value & LOW_BITS;
       if ((next & LEVEL) == 0) {
-        // Remote IRR has no meaning for edges; software that lacks the EOI register clears it by switching to edge.
+        // Remote IRR has no meaning for edges; software that lacks the EOI register clears it by
+        // switching to edge.
         next &= ~REMOTE_IRR;
       }
       redirection[pin] = next;

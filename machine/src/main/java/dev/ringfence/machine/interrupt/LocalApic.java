@@ -7,10 +7,12 @@ import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.Arrays;
+import java.util.function.LongSupplier;
 
 /**
- * Local APIC of one processor (Intel SDM volume 3, chapter 11 "Advanced Programmable Interrupt Controller"), in xAPIC
- * and x2APIC mode. Version 14H with six local vectors; no CMCI, no directed EOI, no extended APIC space.
+ * Local APIC of one processor (Intel SDM volume 3, chapter 11 "Advanced Programmable Interrupt
+ * Controller"), in xAPIC and x2APIC mode. Version 14H with six local vectors; no CMCI, no directed
+ * EOI, no extended APIC space.
  *
  * <p>Registers, by offset in the xAPIC page; x2APIC MSR = 800H + offset / 10H:
  *
@@ -37,7 +39,6 @@ public final class LocalApic implements InterruptSource, Stateful {
   private static final int SPURIOUS_VECTOR = 0x0f0;
   private static final int IN_SERVICE = 0x100;
   private static final int TRIGGER_MODE = 0x180;
-  private static final int INTERRUPT_REQUEST = 0x200;
   private static final int ERROR_STATUS = 0x280;
   private static final int COMMAND_LOW = 0x300;
   private static final int COMMAND_HIGH = 0x310;
@@ -51,14 +52,17 @@ public final class LocalApic implements InterruptSource, Stateful {
   private static final int VERSION_VALUE = 0x0005_0014;
 
   private static final int TIMER = 0;
-  private static final int THERMAL = 1;
   private static final int PERFORMANCE = 2;
   private static final int LINT0 = 3;
   private static final int LINT1 = 4;
   private static final int ERROR = 5;
 
-  /** Writable bits of each local vector table entry (SDM figure 11-8); bits 12 and 14 are status. */
-  private static final int[] LOCAL_VECTOR_BITS = {0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff};
+  /**
+   * Writable bits of each local vector table entry (SDM figure 11-8); bits 12 and 14 are status.
+   */
+  private static final int[] LOCAL_VECTOR_BITS = {
+    0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff
+  };
 
   private static final int MASKED = 1 << 16;
   private static final int LEVEL_TRIGGERED = 1 << 15;
@@ -69,7 +73,10 @@ public final class LocalApic implements InterruptSource, Stateful {
   private static final int RECEIVE_ILLEGAL_VECTOR = 1 << 6;
   private static final int ILLEGAL_REGISTER = 1 << 7;
 
-  /** Bits of the low command register that can be written: all but delivery status and the reserved ones. */
+  /**
+   * Bits of the low command register that can be written: all but delivery status and the reserved
+   * ones.
+   */
   private static final int COMMAND_BITS = 0xc_cfff;
 
   private static final long BASE_BOOTSTRAP = 1 << 8;
@@ -103,7 +110,9 @@ public final class LocalApic implements InterruptSource, Stateful {
   /**
    * @param id initial APIC identifier; the processor with identifier 0 is the bootstrap processor
    * @param physicalAddressBits width of physical addresses, which bounds IA32_APIC_BASE
-   * @param frequency rate of the timer's input clock: the core crystal clock that CPUID leaf 15H reports
+   * @param frequency rate of the timer's input clock: the core crystal clock that CPUID leaf 15H
+   *     reports
+   * @param timeStampCounter the invariant counter that all processors share, without offsets
    * @param external the 8259 pair, whose output is wired to LINT0
    */
   public LocalApic(
@@ -121,7 +130,11 @@ public final class LocalApic implements InterruptSource, Stateful {
     this.external = external;
     this.timer =
         new LocalApicTimer(
-            "local-apic-" + id + "-timer", clock, frequency, timeStampCounter, () -> deliverLocal(TIMER));
+            "local-apic-" + id + "-timer",
+            clock,
+            frequency,
+            timeStampCounter,
+            () -> deliverLocal(TIMER));
     this.processor = new NoProcessor();
     bus.attach(this);
     powerOn();
@@ -142,9 +155,14 @@ public final class LocalApic implements InterruptSource, Stateful {
     public void startup(int vector) {}
   }
 
-  /** Connects the processor that takes this APIC's interrupts. */
-  public void connect(ProcessorSignals signals) {
+  /**
+   * Connects the processor that takes this APIC's interrupts.
+   *
+   * @param timeStampOffset what the processor adds to the time-stamp counter (IA32_TSC writes)
+   */
+  public void connect(ProcessorSignals signals, LongSupplier timeStampOffset) {
     this.processor = signals;
+    timer.setTimeStampOffset(timeStampOffset);
   }
 
   /** Told after IA32_APIC_BASE changed, so that the register page can follow. */
@@ -156,7 +174,9 @@ public final class LocalApic implements InterruptSource, Stateful {
     return id;
   }
 
-  /** Power-up or RESET: xAPIC mode at the default base, everything masked (SDM section 11.4.7.1). */
+  /**
+   * Power-up or RESET: xAPIC mode at the default base, everything masked (SDM section 11.4.7.1).
+   */
   public void powerOn() {
     base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOTSTRAP : 0);
     baseListener.run();
@@ -184,12 +204,13 @@ public final class LocalApic implements InterruptSource, Stateful {
 
   /**
    * Virtual wire mode, in which firmware leaves the bootstrap processor (MultiProcessor
-   * Specification 1.4, section 3.6.2.2): enabled, LINT0 takes the 8259 pair's vectors, LINT1 is NMI.
+   * Specification 1.4, section 3.6.2.2): enabled, LINT0 takes the 8259 pair's vectors, LINT1 is
+   * NMI.
    */
   public void enterVirtualWireMode() {
     spuriousVector |= SOFTWARE_ENABLE;
-    writeLocalVector(LINT0, DeliveryMode.EXTERNAL.ordinal() << 8);
-    writeLocalVector(LINT1, DeliveryMode.NON_MASKABLE.ordinal() << 8);
+    writeLocalVector(LINT0, DeliveryMode.EXTERNAL.inRegister());
+    writeLocalVector(LINT1, DeliveryMode.NON_MASKABLE.inRegister());
   }
 
   // --- modes ---
@@ -223,13 +244,16 @@ public final class LocalApic implements InterruptSource, Stateful {
   @Override
   public void setBase(long value) throws InvalidRegisterException {
     if ((value & baseReserved) != 0) {
-      throw new InvalidRegisterException("IA32_APIC_BASE: reserved bits in " + Long.toHexString(value));
+      throw new InvalidRegisterException(
+          "IA32_APIC_BASE: reserved bits in " + Long.toHexString(value));
     }
     boolean enable = (value & BASE_ENABLE) != 0;
     boolean x2 = (value & BASE_X2APIC) != 0;
-    // SDM figure 11-27: x2APIC needs the enable bit, is entered from xAPIC mode only, and is left by disabling only.
+    // SDM figure 11-27: x2APIC needs the enable bit, is entered from xAPIC mode only, and is left
+    // by disabling only.
     if (x2 && !enable || isX2Apic() && enable && !x2 || !isHardwareEnabled() && x2) {
-      throw new InvalidRegisterException("IA32_APIC_BASE: invalid transition to " + Long.toHexString(value));
+      throw new InvalidRegisterException(
+          "IA32_APIC_BASE: invalid transition to " + Long.toHexString(value));
     }
     boolean wasEnabled = isHardwareEnabled();
     boolean wasX2 = isX2Apic();
@@ -263,7 +287,8 @@ public final class LocalApic implements InterruptSource, Stateful {
       return destination == id;
     }
     if (isX2Apic()) {
-      return destination >>> 16 == logicalDestination >>> 16 && (destination & logicalDestination & 0xffff) != 0;
+      return destination >>> 16 == logicalDestination >>> 16
+          && (destination & logicalDestination & 0xffff) != 0;
     }
     int mine = logicalDestination >>> 24;
     if (destinationFormat >>> 28 == 0xf) {
@@ -391,7 +416,10 @@ public final class LocalApic implements InterruptSource, Stateful {
     }
   }
 
-  /** The performance counters overflowed: raises the local vector for them and masks it, as the SDM says. */
+  /**
+   * The performance counters overflowed: raises the local vector for them and masks it, as the SDM
+   * says.
+   */
   public void performanceMonitoringInterrupt() {
     deliverLocal(PERFORMANCE);
     localVectors[PERFORMANCE] |= MASKED;
@@ -523,7 +551,8 @@ public final class LocalApic implements InterruptSource, Stateful {
 
   /** Writes a register of the xAPIC page. */
   void writePage(long offset, int bytes, long value) {
-    // "All 32-bit registers should be accessed using 128-bit aligned 32-bit loads or stores"; others do nothing here.
+    // "All 32-bit registers should be accessed using 128-bit aligned 32-bit loads or stores";
+    // others do nothing here.
     if ((offset & 15) == 0 && bytes >= 4) {
       int register = (int) offset & 0xff0;
       if (register == COMMAND_HIGH) {
@@ -556,7 +585,8 @@ public final class LocalApic implements InterruptSource, Stateful {
       case ID -> isX2Apic() ? id : id << 24;
       case VERSION -> VERSION_VALUE;
       case TASK_PRIORITY -> taskPriority;
-      // Arbitration ended with the three-wire APIC bus; the register reads as the processor priority.
+      // Arbitration ended with the three-wire APIC bus; the register reads as the processor
+      // priority.
       case ARBITRATION_PRIORITY, PROCESSOR_PRIORITY -> processorPriority();
       case END_OF_INTERRUPT -> 0;
       case LOGICAL_DESTINATION -> logicalDestination;
@@ -624,7 +654,8 @@ public final class LocalApic implements InterruptSource, Stateful {
       timer.setMode(next);
     } else if ((entry == LINT0 || entry == LINT1) && localLines[entry - LINT0]) {
       DeliveryMode mode = DeliveryMode.ofRegister(next);
-      if (mode == DeliveryMode.EXTERNAL || mode == DeliveryMode.FIXED && (next & LEVEL_TRIGGERED) != 0) {
+      if (mode == DeliveryMode.EXTERNAL
+          || mode == DeliveryMode.FIXED && (next & LEVEL_TRIGGERED) != 0) {
         deliverLocal(entry);
       }
     }
@@ -647,7 +678,8 @@ public final class LocalApic implements InterruptSource, Stateful {
     boolean logical = (commandLow & 1 << 11) != 0;
     int destination = isX2Apic() ? commandHigh : commandHigh >>> 24;
     // Interrupts between processors are edge-triggered whatever the trigger mode bit says.
-    InterruptMessage message = new InterruptMessage(destination, logical, isX2Apic(), mode, vector, false);
+    InterruptMessage message =
+        new InterruptMessage(destination, logical, isX2Apic(), mode, vector, false);
     switch (commandLow >>> 18 & 3) {
       case 0 -> {
         boolean unused = bus.send(message);
@@ -685,7 +717,8 @@ public final class LocalApic implements InterruptSource, Stateful {
       throw new InvalidRegisterException("x2APIC: MSR %x is read-only".formatted(msr));
     }
     if ((value & ~writable) != 0) {
-      throw new InvalidRegisterException("x2APIC: MSR %x: reserved bits in %x".formatted(msr, value));
+      throw new InvalidRegisterException(
+          "x2APIC: MSR %x: reserved bits in %x".formatted(msr, value));
     }
     if (register == COMMAND_LOW) {
       commandHigh = (int) (value >>> 32);
@@ -706,7 +739,13 @@ public final class LocalApic implements InterruptSource, Stateful {
     int register = (msr & 0xff) << 4;
     boolean exists =
         switch (register) {
-          case ID, VERSION, TASK_PRIORITY, PROCESSOR_PRIORITY, END_OF_INTERRUPT, LOGICAL_DESTINATION -> true;
+          case ID,
+              VERSION,
+              TASK_PRIORITY,
+              PROCESSOR_PRIORITY,
+              END_OF_INTERRUPT,
+              LOGICAL_DESTINATION ->
+              true;
           case SPURIOUS_VECTOR, ERROR_STATUS, COMMAND_LOW, SELF_INTERRUPT -> true;
           case INITIAL_COUNT, CURRENT_COUNT, DIVIDE_CONFIGURATION -> true;
           default ->

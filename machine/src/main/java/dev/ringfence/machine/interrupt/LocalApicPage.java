@@ -7,9 +7,10 @@ import java.util.TreeSet;
 import java.util.function.Supplier;
 
 /**
- * The range FEE00000H to FEEFFFFFH as the processors see it: each finds the registers of its own local APIC in the
- * first page; elsewhere a write is an interrupt message. A processor may move the page (IA32_APIC_BASE); pages that
- * were moved to stay attached, and answer only the processors that have their registers there.
+ * The range FEE00000H to FEEFFFFFH as the processors see it: each finds the registers of its own
+ * local APIC in the first page; elsewhere a write is an interrupt message. A processor may move the
+ * page (IA32_APIC_BASE); pages that were moved to stay attached, and answer only the processors
+ * that have their registers there.
  */
 public final class LocalApicPage {
   private static final int PAGE = 4096;
@@ -23,14 +24,18 @@ public final class LocalApicPage {
   /**
    * @param accessing gives the local APIC of the processor whose access is being served
    */
-  public LocalApicPage(IoSpace memory, List<LocalApic> apics, ApicBus bus, Supplier<LocalApic> accessing) {
+  public LocalApicPage(
+      IoSpace memory, List<LocalApic> apics, ApicBus bus, Supplier<LocalApic> accessing) {
     this.memory = memory;
     this.apics = List.copyOf(apics);
     this.bus = bus;
     this.accessing = accessing;
     attach(ApicBus.MESSAGE_BASE);
     memory.attach(
-        "interrupt messages", ApicBus.MESSAGE_BASE + PAGE, ApicBus.MESSAGE_BYTES - PAGE, new Messages());
+        "interrupt messages",
+        ApicBus.MESSAGE_BASE + PAGE,
+        ApicBus.MESSAGE_BYTES - PAGE,
+        new Messages());
     for (LocalApic apic : this.apics) {
       apic.setBaseListener(this::follow);
     }
@@ -44,7 +49,8 @@ public final class LocalApicPage {
   }
 
   private void attach(long address) {
-    // Over another device, or beyond the address space, the page is not reachable; RAM hides it too.
+    // Over another device, or beyond the address space, the page is not reachable; RAM hides it
+    // too.
     if (!attached.contains(address) && memory.isFree(address, PAGE)) {
       memory.attach("local APIC", address, PAGE, new Page(address));
       attached.add(address);

@@ -5,19 +5,26 @@ import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
+import java.util.function.LongSupplier;
 
 /**
- * Timer of a local APIC (SDM volume 3, section 11.5.4): a count-down from the initial count, once or periodically, or
- * an interrupt when the time-stamp counter reaches a deadline.
+ * Timer of a local APIC (SDM volume 3, section 11.5.4): a count-down from the initial count, once
+ * or periodically, or an interrupt when the time-stamp counter reaches a deadline.
  *
  * <p>The current count is computed from the time at which the count-down began and never stored.
  */
 final class LocalApicTimer {
   enum Mode {
-    ONE_SHOT,
-    PERIODIC,
-    TSC_DEADLINE,
-    RESERVED
+    ONE_SHOT(0),
+    PERIODIC(1),
+    TSC_DEADLINE(2),
+    RESERVED(3);
+
+    private final int code;
+
+    Mode(int code) {
+      this.code = code;
+    }
   }
 
   private static final Mode[] MODES = Mode.values();
@@ -25,6 +32,7 @@ final class LocalApicTimer {
   private final VirtualClock clock;
   private final Frequency frequency;
   private final TimeStampCounter timeStampCounter;
+  private LongSupplier timeStampOffset = () -> 0;
   private final Runnable interrupt;
   private final VirtualClock.Timer timer;
 
@@ -40,12 +48,21 @@ final class LocalApicTimer {
    * @param interrupt told when the timer expires, whether or not its local vector is masked
    */
   LocalApicTimer(
-      String name, VirtualClock clock, Frequency frequency, TimeStampCounter timeStampCounter, Runnable interrupt) {
+      String name,
+      VirtualClock clock,
+      Frequency frequency,
+      TimeStampCounter timeStampCounter,
+      Runnable interrupt) {
     this.clock = clock;
     this.frequency = frequency;
     this.timeStampCounter = timeStampCounter;
     this.interrupt = interrupt;
     this.timer = clock.createTimer(name, this::expired);
+  }
+
+  /** Connects the offset that the processor adds to the time-stamp counter. */
+  void setTimeStampOffset(LongSupplier offset) {
+    this.timeStampOffset = offset;
   }
 
   void reset() {
@@ -67,7 +84,8 @@ final class LocalApicTimer {
     if (next == mode) {
       return;
     }
-    // "A transition to or from TSC-deadline mode disarms the timer"; between the other two modes it counts on.
+    // "A transition to or from TSC-deadline mode disarms the timer"; between the other two modes it
+    // counts on.
     if (next == Mode.TSC_DEADLINE || mode == Mode.TSC_DEADLINE) {
       initialCount = 0;
       stop();
@@ -131,7 +149,8 @@ final class LocalApicTimer {
     long period = (initialCount & 0xffff_ffffL) * divider();
     long expiries = 1;
     if (mode == Mode.PERIODIC) {
-      // Expiries that are overdue (the clock jumped) are one interrupt, as the request register has one bit.
+      // Expiries that are overdue (the clock jumped) are one interrupt, as the request register has
+      // one bit.
       expiries += Math.max(0, frequency.ticksAt(clock.now()) - startTicks) / period;
     }
     timer.arm(frequency.nanosecondsAt(startTicks + expiries * period));
@@ -153,11 +172,17 @@ final class LocalApicTimer {
   void rearmDeadline() {
     if (tscDeadline == 0) {
       timer.cancel();
-    } else if (Long.compareUnsigned(timeStampCounter.ticksAt(clock.now()), tscDeadline) >= 0) {
-      timer.arm(clock.now());
-    } else {
-      timer.arm(timeStampCounter.nanosecondsAt(tscDeadline));
+      return;
     }
+    long now = clock.now();
+    long offset = timeStampOffset.getAsLong();
+    if (Long.compareUnsigned(timeStampCounter.ticksAt(now) + offset, tscDeadline) >= 0) {
+      timer.arm(now);
+      return;
+    }
+    // Ticks of the counter without its offset; what does not fit in 63 bits lies beyond all time.
+    long ticks = tscDeadline - offset;
+    timer.arm(ticks < 0 ? VirtualClock.NEVER : timeStampCounter.nanosecondsAt(ticks));
   }
 
   boolean isTscDeadlineArmed() {
@@ -175,7 +200,7 @@ final class LocalApicTimer {
   }
 
   void save(StateWriter out) {
-    out.writeInt(mode.ordinal());
+    out.writeInt(mode.code);
     out.writeInt(divideConfiguration);
     out.writeInt(initialCount);
     out.writeLong(startTicks);

@@ -7,8 +7,9 @@ import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
 
 /**
- * The pair of 8259A interrupt controllers of a PC (Intel 8259A data sheet), the second cascaded to input 2 of the
- * first, with the edge/level control registers of later chip sets (82371 data sheets).
+ * The pair of 8259A interrupt controllers of a PC (Intel 8259A data sheet), the second cascaded to
+ * input 2 of the first, with the edge/level control registers of later chip sets (82371 data
+ * sheets).
  *
  * <pre>
  *  20 / A0  write ICW1 (bit 4), OCW2 (bits 4,3 = 00), OCW3 (bits 4,3 = 01); read IRR, ISR or the poll byte
@@ -16,8 +17,8 @@ import dev.ringfence.machine.snapshot.Stateful;
  *  4D0, 4D1 ELCR: a set bit makes the input level-sensitive
  * </pre>
  *
- * <p>An edge is remembered until it is acknowledged even if the line falls before; the real part would deliver the
- * spurious interrupt 7 then, which no software wants.
+ * <p>An edge is remembered until it is acknowledged even if the line falls before; the real part
+ * would deliver the spurious interrupt 7 then, which no software wants.
  */
 public final class Pic8259 implements ExternalInterrupts, Stateful {
   private static final int CASCADE = 2;

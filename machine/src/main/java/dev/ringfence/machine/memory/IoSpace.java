@@ -41,7 +41,7 @@ public final class IoSpace {
     recent = null;
   }
 
-/** Whether no region is attached anywhere in the range, so that one can be. */
+  /** Whether no region is attached anywhere in the range, so that one can be. */
   public boolean isFree(long first, long bytes) {
     long last = first + bytes - 1;
     for (Attachment other : attachments) {

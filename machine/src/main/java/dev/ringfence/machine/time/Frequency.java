@@ -1,10 +1,11 @@
 package dev.ringfence.machine.time;
 
 /**
- * Converts between virtual time and the ticks of an oscillator that started at time 0. All arithmetic is exact in
- * integers, so that every host computes the same.
+ * Converts between virtual time and the ticks of an oscillator that started at time 0. All
+ * arithmetic is exact in integers, so that every host computes the same.
  *
- * @param hertz ticks per second, from 1 to 9 GHz (the bound keeps intermediate products within 63 bits)
+ * @param hertz ticks per second, from 1 to 9 GHz (the bound keeps intermediate products within 63
+ *     bits)
  */
 public record Frequency(long hertz) {
   private static final long SECOND = 1_000_000_000L;
@@ -20,7 +21,10 @@ public record Frequency(long hertz) {
     return nanoseconds / SECOND * hertz + nanoseconds % SECOND * hertz / SECOND;
   }
 
-  /** The earliest time at which {@link #ticksAt} is at least {@code ticks}; saturates at {@link VirtualClock#NEVER}. */
+  /**
+   * The earliest time at which {@link #ticksAt} is at least {@code ticks}; saturates at {@link
+   * VirtualClock#NEVER}.
+   */
   public long nanosecondsAt(long ticks) {
     if (ticks <= 0) {
       return 0;

@@ -160,8 +160,7 @@ public final class AcpiTables {
 
   /** Generic address structure of a port (section 5.2.3.2). */
   private static byte[] portAddress(int port, int bits, int accessSize) {
-    return Aml.concatenate(
-        new byte[] {1, (byte) bits, 0, (byte) accessSize}, Aml.little(8, port));
+    return Aml.concatenate(new byte[] {1, (byte) bits, 0, (byte) accessSize}, Aml.little(8, port));
   }
 
   /** Fixed ACPI description table (section 5.2.9, table 5.9), revision 6. */

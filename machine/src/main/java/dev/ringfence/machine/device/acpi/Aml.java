@@ -77,8 +77,7 @@ final class Aml {
   }
 
   static byte[] string(String text) {
-    return concatenate(
-        bytes(STRING_PREFIX), text.getBytes(StandardCharsets.US_ASCII), bytes(0));
+    return concatenate(bytes(STRING_PREFIX), text.getBytes(StandardCharsets.US_ASCII), bytes(0));
   }
 
   /** A hardware identifier such as "PNP0A03", compressed (ACPI 6.5, section 19.3.4). */
@@ -113,8 +112,7 @@ final class Aml {
   }
 
   static byte[] scope(String name, byte[]... terms) {
-    return concatenate(
-        bytes(SCOPE), packageLength(concatenate(name(name), concatenate(terms))));
+    return concatenate(bytes(SCOPE), packageLength(concatenate(name(name), concatenate(terms))));
   }
 
   static byte[] device(String name, byte[]... terms) {
@@ -151,8 +149,7 @@ final class Aml {
   static byte[] resources(byte[]... descriptors) {
     // A checksum of 0 means that it is not checked.
     byte[] content = concatenate(concatenate(descriptors), bytes(0x79, 0));
-    return concatenate(
-        bytes(BUFFER), packageLength(concatenate(integer(content.length), content)));
+    return concatenate(bytes(BUFFER), packageLength(concatenate(integer(content.length), content)));
   }
 
   /** Fixed range of ports with 16-bit decoding. */

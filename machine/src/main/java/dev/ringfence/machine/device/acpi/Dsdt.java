@@ -54,9 +54,7 @@ final class Dsdt {
     for (int i = 0; i < description.processors(); i++) {
       system.add(
           device(
-              "C%03X".formatted(i),
-              named("_HID", string("ACPI0007")),
-              named("_UID", integer(i))));
+              "C%03X".formatted(i), named("_HID", string("ACPI0007")), named("_UID", integer(i))));
     }
     system.add(pciRoot(description));
     if (description.hpetBase() != 0) {

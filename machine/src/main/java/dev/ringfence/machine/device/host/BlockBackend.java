@@ -4,7 +4,9 @@ import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import java.io.IOException;
 
-/** The content of a disk. Offsets and lengths are in bytes, multiples of 512, and inside the disk. */
+/**
+ * The content of a disk. Offsets and lengths are in bytes, multiples of 512, and inside the disk.
+ */
 public interface BlockBackend extends AutoCloseable {
   /** Bytes of a sector. */
   int SECTOR = 512;

@@ -1,11 +1,13 @@
 package dev.ringfence.machine.device.host;
 
+import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -57,47 +59,47 @@ public final class ImageFile implements BlockBackend {
   /**
    * Opens an image.
    *
-   * @throws IOException with a message for the user if the file is missing or cannot be a raw image
+   * @throws BadInputException if the file is missing or cannot be a raw image
    */
-  public static ImageFile open(Path file, Mode mode) throws IOException {
+  public static ImageFile open(Path file, Mode mode) {
     if (!Files.isRegularFile(file)) {
-      throw new IOException("disk image " + file + ": no such file");
+      throw new BadInputException("disk image " + file + ": no such file");
     }
     Set<StandardOpenOption> options = EnumSet.of(StandardOpenOption.READ);
     if (mode == Mode.WRITABLE) {
       options.add(StandardOpenOption.WRITE);
     }
-    FileChannel channel;
     try {
-      channel = FileChannel.open(file, options);
-    } catch (IOException e) {
-      throw new IOException("disk image " + file + ": cannot be opened: " + e, e);
-    }
-    try {
-      long size = channel.size();
-      if (size == 0 || size % SECTOR != 0) {
-        throw new IOException(
-            "disk image %s: expected a size that is a positive multiple of %d bytes, got %d"
-                .formatted(file, SECTOR, size));
+      FileChannel channel = FileChannel.open(file, options);
+      try {
+        ImageFile image = new ImageFile(file, mode, channel, channel.size());
+        image.checkFormat();
+        return image;
+      } catch (BadInputException | IOException e) {
+        channel.close();
+        throw e;
       }
-      ImageFile image = new ImageFile(file, mode, channel, size);
-      image.refuseForeignFormats();
-      return image;
     } catch (IOException e) {
-      channel.close();
-      throw e;
+      throw new BadInputException("disk image " + file + ": cannot be read: " + e, e);
     }
   }
 
-  private void refuseForeignFormats() throws IOException {
+  private void checkFormat() throws IOException {
+    if (size == 0 || size % SECTOR != 0) {
+      throw new BadInputException(
+          "disk image %s: expected a size that is a positive multiple of %d bytes, found %d"
+              .formatted(file, SECTOR, size));
+    }
     byte[] start = new byte[8];
     readFile(0, start, 0, start.length);
-    String text = new String(start, java.nio.charset.StandardCharsets.ISO_8859_1);
+    String text = new String(start, StandardCharsets.ISO_8859_1);
     for (Map.Entry<String, String> format : FOREIGN.entrySet()) {
       if (text.startsWith(format.getKey())) {
-        throw new IOException(
-            "disk image %s: expected a raw image, got %s; convert it (qemu-img convert -O raw)"
-                .formatted(file, format.getValue()));
+        throw BadInputException.at(
+            "disk image " + file,
+            0,
+            "a raw image",
+            format.getValue() + "; convert it (qemu-img convert -O raw)");
       }
     }
   }
@@ -173,7 +175,9 @@ public final class ImageFile implements BlockBackend {
     }
   }
 
-  /** The overlay's block at an offset, filled from the file unless all of it will be overwritten. */
+  /**
+   * The overlay's block at an offset, filled from the file unless all of it will be overwritten.
+   */
   private byte[] blockForWrite(long offset, int count) throws IOException {
     long number = offset / BLOCK;
     byte[] block = overlay.get(number);

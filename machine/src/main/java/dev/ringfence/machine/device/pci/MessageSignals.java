@@ -103,7 +103,9 @@ public final class MessageSignals implements IoRegion, Stateful {
         || (table[4 * vector + 3] & 1) != 0;
   }
 
-  /** Sends what was remembered and is not masked any more; after writes to the control register too. */
+  /**
+   * Sends what was remembered and is not masked any more; after writes to the control register too.
+   */
   public void sendPending() {
     for (int vector = 0; vector < vectors; vector++) {
       if (pending[vector] && isEnabled() && !isMasked(vector)) {

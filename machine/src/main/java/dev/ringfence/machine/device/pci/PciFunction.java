@@ -77,8 +77,7 @@ public final class PciFunction implements Stateful {
     put(0x09, 3, identity.classCode());
     put(0x2c, 2, identity.subsystemVendor());
     put(0x2e, 2, identity.subsystem());
-    allow(
-        COMMAND, 2, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_INTERRUPT_DISABLE);
+    allow(COMMAND, 2, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_INTERRUPT_DISABLE);
     allow(0x0c, 1, 0xff);
     allow(INTERRUPT_LINE, 1, 0xff);
   }
@@ -213,7 +212,9 @@ public final class PciFunction implements Stateful {
     put(COMMAND, 2, get(COMMAND, 2) | (base.memory() ? COMMAND_MEMORY : COMMAND_IO));
   }
 
-  /** Keeps the present content as what a reset brings back: hardware defaults and firmware's work. */
+  /**
+   * Keeps the present content as what a reset brings back: hardware defaults and firmware's work.
+   */
   void rememberInitial() {
     initial = configuration.clone();
   }

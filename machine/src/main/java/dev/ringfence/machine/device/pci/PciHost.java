@@ -19,9 +19,9 @@ import org.jspecify.annotations.Nullable;
  *  CF9  8-bit accesses are the reset control register
  * </pre>
  *
- * <p>Where ranges of devices lie is a pure function of all base address and command registers: after
- * any change all are detached and attached again in the order of devices; a range over another one
- * is not reachable.
+ * <p>Where ranges of devices lie is a pure function of all base address and command registers:
+ * after any change all are detached and attached again in the order of devices; a range over
+ * another one is not reachable.
  */
 public final class PciHost implements Stateful {
   /** First address that firmware gives to devices. */

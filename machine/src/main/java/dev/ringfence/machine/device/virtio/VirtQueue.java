@@ -153,8 +153,8 @@ final class VirtQueue {
   }
 
   /**
-   * Starts a round of taking chains. The round takes what is available now at most, so that a device
-   * whose buffers overlap the ring comes to an end.
+   * Starts a round of taking chains. The round takes what is available now at most, so that a
+   * device whose buffers overlap the ring comes to an end.
    */
   void beginRound() throws VirtQueueException {
     budget = enabled ? pending() : 0;
@@ -190,8 +190,7 @@ final class VirtQueue {
     // A chain has no more descriptors than its table; one that does has a loop.
     for (int count = 0; count < entries; count++) {
       if (index >= entries) {
-        throw new VirtQueueException(
-            "descriptor %d of a table of %d".formatted(index, entries));
+        throw new VirtQueueException("descriptor %d of a table of %d".formatted(index, entries));
       }
       long at = checked(table + (long) index * DESCRIPTOR, DESCRIPTOR);
       long address = memory.readLong(at);

@@ -134,16 +134,15 @@ public final class VirtioBlock implements VirtioDevice {
   }
 
   private void serveAll() {
-    transport.whileRunning(
-        () -> {
-          VirtQueue queue = transport.queue(QUEUE);
-          queue.beginRound();
-          for (DescriptorChain chain = queue.next(); chain != null; chain = queue.next()) {
-            serve(chain);
-            queue.complete(chain);
-          }
-          transport.finishRound(QUEUE);
-        });
+    transport.whileRunning(() -> {
+      VirtQueue queue = transport.queue(QUEUE);
+      queue.beginRound();
+      for (DescriptorChain chain = queue.next(); chain != null; chain = queue.next()) {
+        serve(chain);
+        queue.complete(chain);
+      }
+      transport.finishRound(QUEUE);
+    });
   }
 
   private void serve(DescriptorChain chain) throws VirtQueueException {

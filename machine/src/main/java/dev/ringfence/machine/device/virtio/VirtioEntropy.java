@@ -6,8 +6,8 @@ import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 
 /**
- * Entropy source (virtio 1.2, section 5.4). Its bytes are a function of the run's seed, so that runs
- * are reproducible; a guest must not rely on them for secrets.
+ * Entropy source (virtio 1.2, section 5.4). Its bytes are a function of the run's seed, so that
+ * runs are reproducible; a guest must not rely on them for secrets.
  */
 public final class VirtioEntropy implements VirtioDevice {
   private static final int REQUESTS = 0;

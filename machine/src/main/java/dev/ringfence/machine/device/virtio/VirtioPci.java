@@ -22,7 +22,8 @@ import dev.ringfence.machine.snapshot.Stateful;
  *           20 queue_desc  28 queue_driver  30 queue_device
  * </pre>
  *
- * <p>After a driver's mistake the device sets DEVICE_NEEDS_RESET and does nothing until it is reset.
+ * <p>After a driver's mistake the device sets DEVICE_NEEDS_RESET and does nothing until it is
+ * reset.
  */
 public final class VirtioPci implements Stateful {
   /** "No vector" in the MSI-X vector registers. */
@@ -225,7 +226,7 @@ public final class VirtioPci implements Stateful {
     @Override
     public long read(long offset, int bytes) {
       if (offset < INTERRUPT_STATUS_AT) {
-        return readCommon((int) offset, bytes);
+        return readCommon((int) offset);
       }
       if (offset < DEVICE_AT) {
         return offset == INTERRUPT_STATUS_AT ? takeInterruptStatus() : 0;
@@ -270,18 +271,20 @@ public final class VirtioPci implements Stateful {
     return value;
   }
 
-  private long readCommon(int offset, int bytes) {
+  private long readCommon(int offset) {
     // Drivers use the width of each field; 64-bit fields may be read in halves.
     VirtQueue queue = queueSelect < queues.length ? queues[queueSelect] : null;
     return switch (offset) {
       case 0x00 -> deviceFeatureSelect;
-      case 0x04 -> deviceFeatureSelect < 0 || deviceFeatureSelect > 1
-          ? 0
-          : offered >>> 32 * deviceFeatureSelect;
+      case 0x04 ->
+          deviceFeatureSelect < 0 || deviceFeatureSelect > 1
+              ? 0
+              : offered >>> 32 * deviceFeatureSelect;
       case 0x08 -> driverFeatureSelect;
-      case 0x0c -> driverFeatureSelect < 0 || driverFeatureSelect > 1
-          ? 0
-          : driverFeatures >>> 32 * driverFeatureSelect;
+      case 0x0c ->
+          driverFeatureSelect < 0 || driverFeatureSelect > 1
+              ? 0
+              : driverFeatures >>> 32 * driverFeatureSelect;
       case 0x10 -> configurationVector;
       case 0x12 -> queues.length;
       case 0x14 -> status;
