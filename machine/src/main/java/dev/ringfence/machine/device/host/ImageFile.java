@@ -11,7 +11,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Map;
 import java.util.Set;
@@ -35,6 +34,9 @@ public final class ImageFile implements BlockBackend {
 
   private static final int BLOCK = 4096;
   private static final byte[] ZEROS = new byte[BLOCK];
+
+  /** Stands in the overlay for a block of zeros. */
+  private static final byte[] ZERO_BLOCK = {};
 
   /** Number of blocks whose checksum tells in a snapshot whether the file is still the same. */
   private static final int SAMPLES = 64;
@@ -139,7 +141,7 @@ public final class ImageFile implements BlockBackend {
       int count = Math.min(length - done, BLOCK - inBlock);
       byte[] block = overlay.get(at / BLOCK);
       if (block != null) {
-        System.arraycopy(block, inBlock, target, start + done, count);
+        System.arraycopy(block.length == 0 ? ZEROS : block, inBlock, target, start + done, count);
       } else {
         // Blocks up to the next one of the overlay come from the file in one read.
         Long next = overlay.ceilingKey(at / BLOCK);
@@ -181,10 +183,10 @@ public final class ImageFile implements BlockBackend {
   private byte[] blockForWrite(long offset, int count) throws IOException {
     long number = offset / BLOCK;
     byte[] block = overlay.get(number);
-    if (block == null || block == ZEROS) {
-      boolean zero = block == ZEROS;
+    if (block == null || block.length == 0) {
+      boolean inFile = block == null;
       block = new byte[BLOCK];
-      if (!zero && count < BLOCK) {
+      if (inFile && count < BLOCK) {
         long first = number * BLOCK;
         readFile(first, block, 0, (int) Math.min(BLOCK, size - first));
       }
@@ -200,7 +202,7 @@ public final class ImageFile implements BlockBackend {
       long at = offset + done;
       int count = (int) Math.min(length - done, BLOCK - at % BLOCK);
       if (mode == Mode.COPY_ON_WRITE && count == BLOCK) {
-        overlay.put(at / BLOCK, ZEROS);
+        overlay.put(at / BLOCK, ZERO_BLOCK);
       } else {
         write(at, ZEROS, 0, count);
       }
@@ -254,7 +256,7 @@ public final class ImageFile implements BlockBackend {
     out.writeInt(overlay.size());
     for (Map.Entry<Long, byte[]> block : overlay.entrySet()) {
       out.writeLong(block.getKey());
-      boolean zero = Arrays.equals(block.getValue(), ZEROS);
+      boolean zero = block.getValue().length == 0;
       out.writeBoolean(zero);
       if (!zero) {
         out.writeBytes(block.getValue());
@@ -273,7 +275,7 @@ public final class ImageFile implements BlockBackend {
     int blocks = in.readInt("changed blocks of disk image " + file, 0, Integer.MAX_VALUE);
     for (int i = 0; i < blocks; i++) {
       long number = in.readLong();
-      overlay.put(number, in.readBoolean() ? ZEROS : in.readBytes(BLOCK));
+      overlay.put(number, in.readBoolean() ? ZERO_BLOCK : in.readBytes(BLOCK));
     }
   }
 
