@@ -1,0 +1,209 @@
+package dev.ringfence.lab.guest;
+
+import dev.ringfence.machine.BadInputException;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.SortedSet;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+
+/**
+ * Packages of the Debian release that the host's apt is configured for. Which servers they come
+ * from is apt's business.
+ */
+final class Apt {
+  private final Path folder;
+  private final Consumer<String> progress;
+
+  /** A package as {@code apt-get download --print-uris} lists it. */
+  private record Download(String file, long bytes) {
+    static Download parse(String line) {
+      // 'URI' FILE BYTES CHECKSUM
+      String[] fields = line.strip().split(" +");
+      if (!line.startsWith("'") || fields.length < 3) {
+        return null;
+      }
+      try {
+        return new Download(fields[1], Long.parseLong(fields[2]));
+      } catch (NumberFormatException e) {
+        return null;
+      }
+    }
+  }
+
+  Apt(Path folder, Consumer<String> progress) {
+    this.folder = folder;
+    this.progress = progress;
+  }
+
+  /** The package that a metapackage stands for: its first dependency whose name begins so. */
+  String firstDependency(String metapackage, String prefix) {
+    for (String line : run("apt-cache", List.of("depends", metapackage))) {
+      int at = line.indexOf("Depends: " + prefix);
+      if (at >= 0) {
+        return line.substring(at + "Depends: ".length()).strip();
+      }
+    }
+    throw new BadInputException(
+        "apt-cache depends %s: expected a dependency on %s..., found none"
+            .formatted(metapackage, prefix));
+  }
+
+  /** The packages with everything that they depend on. */
+  SortedSet<String> closure(List<String> names) {
+    for (String name : names) {
+      if (!name.matches("[a-z0-9][a-z0-9+.-]+")) {
+        throw new BadInputException(
+            "--package %s: expected the name of a Debian package or a .deb file".formatted(name));
+      }
+    }
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                "depends",
+                "--recurse",
+                "--no-recommends",
+                "--no-suggests",
+                "--no-conflicts",
+                "--no-breaks",
+                "--no-replaces",
+                "--no-enhances"));
+    arguments.addAll(names);
+    DependencyListing listing = new DependencyListing(run("apt-cache", arguments));
+    for (String name : names) {
+      if (!listing.has(name)) {
+        throw new BadInputException(
+            "--package %s: apt knows no such package (is its list up to date? apt-get update)"
+                .formatted(name));
+      }
+    }
+    return listing.closure(names);
+  }
+
+  /** Fetches what is not there yet; returns the files in the order of the names. */
+  List<Path> fetch(List<String> names) {
+    List<String> arguments = new ArrayList<>(List.of("--print-uris", "download"));
+    arguments.addAll(names);
+    List<Path> files = new ArrayList<>();
+    List<String> missing = new ArrayList<>();
+    long missingBytes = 0;
+    // One question for each package would be slow, one for all does not say which line is whose:
+    // file names begin with the package's name.
+    List<Download> downloads = new ArrayList<>();
+    for (String line : run("apt-get", arguments)) {
+      Download download = Download.parse(line);
+      if (download != null) {
+        downloads.add(download);
+      }
+    }
+    for (String name : names) {
+      Download download =
+          downloads.stream()
+              .filter(candidate -> candidate.file.startsWith(name + "_"))
+              .findFirst()
+              .orElseThrow(
+                  () -> new BadInputException("apt-get download: nothing to download for " + name));
+      Path file = folder.resolve(download.file);
+      files.add(file);
+      if (size(file) != download.bytes) {
+        missing.add(name);
+        missingBytes += download.bytes;
+      }
+    }
+    if (!missing.isEmpty()) {
+      progress.accept(
+          "downloading %s (%.1f MB)"
+              .formatted(
+                  missing.size() == 1 ? missing.getFirst() : missing.size() + " packages",
+                  missingBytes / 1e6));
+      List<String> download = new ArrayList<>(List.of("-q", "download"));
+      download.addAll(missing);
+      run("apt-get", download);
+    }
+    for (Path file : files) {
+      if (!Files.exists(file)) {
+        throw new BadInputException("apt-get download: expected " + file + ", found no such file");
+      }
+    }
+    return files;
+  }
+
+  /** The newest file in the cache whose name begins so, when apt cannot be asked; or null. */
+  Path newestCached(String prefix) {
+    try (Stream<Path> files = Files.list(folder)) {
+      return files
+          .filter(file -> file.getFileName().toString().startsWith(prefix))
+          .filter(file -> file.getFileName().toString().endsWith(".deb"))
+          .max(Comparator.comparingLong(file -> file.toFile().lastModified()))
+          .orElse(null);
+    } catch (IOException e) {
+      return null;
+    }
+  }
+
+  private static long size(Path file) {
+    try {
+      return Files.size(file);
+    } catch (IOException e) {
+      return -1;
+    }
+  }
+
+  private List<String> run(String tool, List<String> arguments) {
+    List<String> command = new ArrayList<>(List.of(tool));
+    if (tool.equals("apt-get")) {
+      // As root apt would want to download as a user who cannot write to the cache.
+      command.addAll(List.of("-o", "APT::Sandbox::User="));
+    }
+    command.addAll(arguments);
+    try {
+      Path errors = Files.createTempFile("ringfence", ".apt");
+      try {
+        Process process =
+            new ProcessBuilder(command)
+                .directory(folder.toFile())
+                .redirectError(errors.toFile())
+                .start();
+        process.getOutputStream().close();
+        List<String> lines = new ArrayList<>();
+        try (BufferedReader reader = process.inputReader()) {
+          reader.lines().forEach(lines::add);
+        }
+        int status = process.waitFor();
+        if (status != 0) {
+          throw new AptFailure(tool, arguments, firstError(errors));
+        }
+        return lines;
+      } finally {
+        Files.deleteIfExists(errors);
+      }
+    } catch (IOException e) {
+      throw new AptFailure(tool, arguments, "it cannot be run: " + e.getMessage());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new AptFailure(tool, arguments, "interrupted");
+    }
+  }
+
+  private static String firstError(Path errors) throws IOException {
+    return Files.readAllLines(errors).stream()
+        .filter(line -> line.startsWith("E:"))
+        .map(line -> line.substring(2).strip())
+        .findFirst()
+        .orElse("no message");
+  }
+
+  /** Apt is not there, knows no such package or reaches no server. */
+  static final class AptFailure extends BadInputException {
+    private static final long serialVersionUID = 1L;
+
+    AptFailure(String tool, List<String> arguments, String reason) {
+      super("%s %s: %s".formatted(tool, arguments.getLast(), reason));
+    }
+  }
+}

@@ -1,0 +1,236 @@
+package dev.ringfence.lab.guest;
+
+import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.boot.BootFile;
+import dev.ringfence.machine.boot.BootImage;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/** Turns what a user asks for into what a machine needs. */
+public final class GuestPreparation {
+  /** The metapackage whose dependency is the kernel. */
+  private static final String KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
+
+  private static final String KERNEL_PREFIX = "linux-image-";
+  private static final String BUSYBOX = "busybox-static";
+
+  /** Where our own files are in the guest. */
+  private static final String OURS = ".ringfence/";
+
+  private static final List<String> MODULES = List.of("virtio_pci", "virtio_blk", "virtio_console");
+
+  /** Documentation and translations: most of a package's files, and no program reads them. */
+  private static final List<String> LEFT_OUT =
+      List.of(
+          "usr/share/doc/",
+          "usr/share/man/",
+          "usr/share/info/",
+          "usr/share/lintian/",
+          "usr/share/bug/",
+          "usr/share/locale/");
+
+  private final GuestCache cache;
+  private final Consumer<String> progress;
+  private final Apt apt;
+
+  /**
+   * @param progress told what takes time, one line each
+   */
+  public GuestPreparation(GuestCache cache, Consumer<String> progress) {
+    this.cache = cache;
+    this.progress = progress;
+    this.apt = new Apt(cache.packages(), progress);
+  }
+
+  /** Fetches and builds what is missing. */
+  public PreparedGuest prepare(GuestRequest request) {
+    KernelPackage kernelPackage = null;
+    BootImage image;
+    if (request.kernel() == null || DebPackage.isDebFile(request.kernel().toString())) {
+      Path deb = request.kernel() == null ? defaultKernel() : request.kernel();
+      kernelPackage = KernelPackage.of(deb, cache, progress);
+      image = BootImage.of(BootFile.of(kernelPackage.image()));
+    } else {
+      image = BootImage.of(BootFile.of(request.kernel()));
+    }
+    if (!image.isLinux()) {
+      return prepareBare(request, image);
+    }
+    List<BootFile> initrds = new ArrayList<>();
+    if (request.initrd() != null) {
+      initrds.add(BootFile.of(request.initrd()));
+    }
+    long unpacked = 0;
+    boolean build = request.initrd() == null || request.command() != null;
+    if (build) {
+      try (Initramfs initramfs = new Initramfs(cache)) {
+        fill(initramfs, request, kernelPackage);
+        Path file = cache.temporaryFile(".cpio");
+        initramfs.writeTo(file);
+        unpacked = initramfs.unpackedBytes();
+        initrds.add(BootFile.of(file));
+      }
+    }
+    return new PreparedGuest(image, initrds, commandLine(request, build), unpacked);
+  }
+
+  private static PreparedGuest prepareBare(GuestRequest request, BootImage image) {
+    if (request.command() != null
+        || !request.packages().isEmpty()
+        || !request.overlays().isEmpty()) {
+      throw new BadInputException(
+          "%s: expected a Linux kernel for --exec, --package and --overlay, found another image"
+              .formatted(image.file().name()));
+    }
+    List<BootFile> modules =
+        request.initrd() == null ? List.of() : List.of(BootFile.of(request.initrd()));
+    return new PreparedGuest(image, modules, request.append(), 0);
+  }
+
+  private static String commandLine(GuestRequest request, boolean ours) {
+    StringBuilder line = new StringBuilder("console=ttyS0 panic=-1");
+    if (!request.verbose()) {
+      line.append(" quiet");
+    }
+    if (ours && request.command() != null) {
+      line.append(" rdinit=/").append(OURS).append("init");
+    }
+    if (ours && request.terminal() != null) {
+      line.append(" ringfence.terminal=").append(request.terminal());
+    }
+    if (!request.append().isBlank()) {
+      line.append(' ').append(request.append().strip());
+    }
+    return line.toString();
+  }
+
+  private void fill(
+      Initramfs initramfs, GuestRequest request, @Nullable KernelPackage kernelPackage) {
+    boolean wholeSystem = request.initrd() == null;
+    if (wholeSystem) {
+      BaseFiles.addFolders(initramfs);
+      for (Path deb : packages(request.packages())) {
+        initramfs.debPackage(
+            deb, path -> LEFT_OUT.stream().noneMatch(prefix -> path.startsWith(prefix)));
+      }
+      for (Path overlay : request.overlays()) {
+        initramfs.overlay(overlay);
+      }
+      BaseFiles.addSettings(initramfs);
+    }
+    addOurs(initramfs, request.command(), kernelPackage);
+    if (wholeSystem && !initramfs.has("init")) {
+      initramfs.symlink("init", OURS + "init");
+    }
+  }
+
+  private void addOurs(
+      Initramfs initramfs, @Nullable String command, @Nullable KernelPackage kernelPackage) {
+    initramfs.folder(OURS, 0755);
+    new DebPackage(busybox())
+        .forEachFile((entry, content) -> {
+          if (FilePaths.withoutLeadingDots(entry.getName()).endsWith("bin/busybox")) {
+            initramfs.file(OURS + "busybox", 0755, content.readAllBytes());
+          }
+        });
+    if (!initramfs.has(OURS + "busybox")) {
+      throw new BadInputException(busybox() + ": expected bin/busybox in the package, found none");
+    }
+    initramfs.file(OURS + "init", 0755, resource("init"));
+    if (command != null) {
+      initramfs.file(OURS + "command", 0755, command + "\n");
+    }
+    if (kernelPackage != null) {
+      initramfs.folder(OURS + "modules", 0755);
+      int number = 0;
+      for (KernelModule module : kernelPackage.modules(MODULES)) {
+        // The number makes the alphabetical order, in which init loads them, the right one.
+        initramfs.file(
+            String.format(Locale.ROOT, "%smodules/%02d-%s.ko", OURS, number++, module.name()),
+            0644,
+            module.content());
+      }
+    }
+  }
+
+  private List<Path> packages(List<String> wanted) {
+    List<Path> files = new ArrayList<>();
+    List<String> names = new ArrayList<>();
+    for (String name : wanted) {
+      if (DebPackage.isDebFile(name)) {
+        Path file = Path.of(name);
+        // Reads and so checks it before anything is built.
+        new DebPackage(file).control();
+        files.add(file);
+      } else {
+        names.add(name);
+      }
+    }
+    if (!names.isEmpty()) {
+      // Debian takes essential packages for granted, so no package depends on its shell.
+      if (!names.contains("dash")) {
+        names.add("dash");
+      }
+      try {
+        files.addAll(0, apt.fetch(List.copyOf(apt.closure(names))));
+      } catch (Apt.AptFailure e) {
+        throw new BadInputException(
+            "packages %s cannot be fetched (%s); on a machine with apt and a network run 'apt-get download' for each of them and what it depends on, and pass the files: --package FILE.deb"
+                .formatted(String.join(" ", names), e.getMessage()),
+            e);
+      }
+    }
+    return files;
+  }
+
+  private Path defaultKernel() {
+    try {
+      String name = apt.firstDependency(KERNEL_METAPACKAGE, KERNEL_PREFIX);
+      return apt.fetch(List.of(name)).getFirst();
+    } catch (Apt.AptFailure e) {
+      Path cached = apt.newestCached(KERNEL_PREFIX);
+      if (cached != null) {
+        return cached;
+      }
+      throw new BadInputException(
+          "no kernel: the package that %s depends on cannot be fetched (%s); download it and pass it: --kernel linux-image-VERSION-cloud-amd64.deb, or any bzImage: --kernel vmlinuz"
+              .formatted(KERNEL_METAPACKAGE, e.getMessage()),
+          e);
+    }
+  }
+
+  private Path busybox() {
+    try {
+      return apt.fetch(List.of(BUSYBOX)).getFirst();
+    } catch (Apt.AptFailure e) {
+      Path cached = apt.newestCached(BUSYBOX + "_");
+      if (cached != null) {
+        return cached;
+      }
+      throw new BadInputException(
+          "no userland: package %s cannot be fetched (%s); download it and put it into %s, or pass an initramfs of your own: --initrd FILE"
+              .formatted(BUSYBOX, e.getMessage(), cache.packages()),
+          e);
+    }
+  }
+
+  private static byte[] resource(String name) {
+    try (InputStream in = GuestPreparation.class.getResourceAsStream(name)) {
+      if (in == null) {
+        throw new IllegalStateException("resource " + name + " is missing");
+      }
+      String text = new String(in.readAllBytes(), StandardCharsets.UTF_8);
+      return text.getBytes(StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

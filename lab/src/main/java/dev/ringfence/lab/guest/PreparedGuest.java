@@ -1,0 +1,50 @@
+package dev.ringfence.lab.guest;
+
+import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.Machine;
+import dev.ringfence.machine.boot.BootFile;
+import dev.ringfence.machine.boot.BootImage;
+import java.util.List;
+
+/**
+ * All that a machine needs to boot.
+ *
+ * @param initrds the archives, in order
+ * @param unpackedBytes what the initramfs that was built takes in the guest's memory, unpacked
+ */
+public record PreparedGuest(
+    BootImage image, List<BootFile> initrds, String commandLine, long unpackedBytes) {
+  /** What kernel and programs want beside the initramfs. */
+  private static final long SYSTEM_BYTES = 96L << 20;
+
+  private static final long MEBIBYTE = 1 << 20;
+
+  public PreparedGuest {
+    initrds = List.copyOf(initrds);
+  }
+
+  /**
+   * Memory with which the initramfs can be unpacked, in bytes, a multiple of 64 MiB: archive and
+   * unpacked files exist side by side for a moment, and Linux gives a tmpfs half of all memory.
+   */
+  public long memoryNeeded() {
+    long archives = initrds.stream().mapToLong(BootFile::size).sum();
+    long bytes = Math.max(archives + unpackedBytes, 2 * unpackedBytes) + SYSTEM_BYTES;
+    return -Math.floorDiv(-bytes, 64 * MEBIBYTE) * 64 * MEBIBYTE;
+  }
+
+  /** Throws if the initramfs that was built cannot be unpacked in that much memory. */
+  public void checkMemory(long memoryBytes) {
+    if (unpackedBytes > 0 && memoryBytes < memoryNeeded()) {
+      throw new BadInputException(
+          "--memory: expected at least %dM for an initramfs that unpacks to %d MiB, found %dM"
+              .formatted(
+                  memoryNeeded() / MEBIBYTE, unpackedBytes / MEBIBYTE, memoryBytes / MEBIBYTE));
+    }
+  }
+
+  /** Places everything in a machine's memory. */
+  public void loadInto(Machine machine) {
+    machine.load(image, commandLine, initrds);
+  }
+}
