@@ -4,6 +4,7 @@ module dev.ringfence.cli {
   requires static org.jspecify;
   requires dev.ringfence.lab;
   requires dev.ringfence.machine;
+  requires dev.ringfence.oracle;
   requires info.picocli;
   requires org.jline.terminal;
 
