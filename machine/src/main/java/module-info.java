@@ -5,7 +5,7 @@
  */
 @org.jspecify.annotations.NullMarked
 module dev.ringfence.machine {
-  requires static org.jspecify;
+  requires static transitive org.jspecify;
   requires com.fasterxml.jackson.databind;
   requires com.fasterxml.jackson.dataformat.yaml;
   requires com.github.luben.zstd_jni;
@@ -17,6 +17,7 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.decode;
   exports dev.ringfence.machine.device.host;
   exports dev.ringfence.machine.device;
+  exports dev.ringfence.machine.interpret;
   exports dev.ringfence.machine.interrupt;
   exports dev.ringfence.machine.memory;
   exports dev.ringfence.machine.operation;

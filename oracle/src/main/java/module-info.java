@@ -4,7 +4,7 @@
  */
 @org.jspecify.annotations.NullMarked
 module dev.ringfence.oracle {
-  requires static org.jspecify;
+  requires static transitive org.jspecify;
   requires transitive dev.ringfence.machine;
 
   exports dev.ringfence.oracle;

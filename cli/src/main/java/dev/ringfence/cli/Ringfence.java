@@ -21,7 +21,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     synopsisSubcommandLabel = "COMMAND",
     versionProvider = Ringfence.Version.class,
-    subcommands = {},
+    subcommands = {FuzzCommand.class},
     footer = {
       "",
       "For developers: './ringfence test', './ringfence format', './ringfence jmh'.",

@@ -239,8 +239,7 @@ final class CaseGenerator {
       case 2 ->
           record.putMemory(
               address, 2, mnemonic.equals("FLDCW") ? random.next() | 0x3f : random.integer());
-      case 4 ->
-          record.putMemory(address, 4, random.oneIn(2) ? random.single() : random.integer());
+      case 4 -> record.putMemory(address, 4, random.oneIn(2) ? random.single() : random.integer());
       case 8 ->
           record.putMemory(address, 8, random.oneIn(2) ? random.doubleBits() : random.integer());
       case 10 -> {
@@ -428,7 +427,8 @@ final class CaseGenerator {
     boolean addressed = encoding.base() == RAX || encoding.index() == RAX;
     if (width == 8 && !addressed) {
       int low = (int) random.integer();
-      record.setRegister(RAX, record.register(RAX) & ~0xffffL | (signed ? (byte) low & 0xffff : low & 0xff));
+      record.setRegister(
+          RAX, record.register(RAX) & ~0xffffL | (signed ? (byte) low & 0xffff : low & 0xff));
     } else if (encoding.base() != RDX && encoding.index() != RDX) {
       long rax = record.register(RAX) << 64 - width >> 63;
       record.setRegister(RDX, signed ? rax : random.below(3));

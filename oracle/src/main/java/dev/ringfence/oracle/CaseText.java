@@ -10,8 +10,8 @@ import java.util.StringJoiner;
 
 /**
  * Cases as text, to be read by people and kept as files: a line is a name, a colon and a value in
- * hexadecimal. Registers and memory that are zero are left out. What follows the line "outcome"
- * is the state afterwards.
+ * hexadecimal. Registers and memory that are zero are left out. What follows the line "outcome" is
+ * the state afterwards.
  */
 final class CaseText {
   private static final HexFormat HEX = HexFormat.of();

@@ -87,9 +87,7 @@ final class Comparison {
 
   /** Number of different bytes; they are described in {@code found} if it is given. */
   private static int memoryDifferences(
-      CaseRecord real,
-      CaseRecord machine,
-      @org.jspecify.annotations.Nullable List<String> found) {
+      CaseRecord real, CaseRecord machine, @org.jspecify.annotations.Nullable List<String> found) {
     int differences = 0;
     for (int at = CaseRecord.MIDDLE_AT; at < CaseRecord.SIZE; at++) {
       int wanted = real.getByte(at);
@@ -178,8 +176,7 @@ final class Comparison {
     return found;
   }
 
-  private static void floatingDifferences(
-      CaseRecord real, CaseRecord machine, List<String> found) {
+  private static void floatingDifferences(CaseRecord real, CaseRecord machine, List<String> found) {
     for (CaseText.FloatingField field : CaseText.FloatingField.ALL) {
       String wanted = field.text(real);
       String got = field.text(machine);

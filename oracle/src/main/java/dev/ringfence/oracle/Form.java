@@ -62,7 +62,9 @@ record Form(
     if (!row.operands().isEmpty()) {
       name.append('_')
           .append(
-              row.operands().stream().map(OperandDefinition::text).collect(Collectors.joining("_")));
+              row.operands().stream()
+                  .map(OperandDefinition::text)
+                  .collect(Collectors.joining("_")));
     }
     name.append('/').append(opcodeText()).append('/').append(codeWidth);
     if (operandSizePrefix) {

@@ -59,7 +59,9 @@ final class HostFeatures {
             INFORMATION.getOrDefault("model", "?"));
   }
 
-  /** Whether the host has a feature of the instruction table; the empty name is every processor's. */
+  /**
+   * Whether the host has a feature of the instruction table; the empty name is every processor's.
+   */
   static boolean has(String feature) {
     return feature.isEmpty()
         || FLAGS.contains(LINUX_NAMES.getOrDefault(feature, feature.toLowerCase(Locale.ROOT)));

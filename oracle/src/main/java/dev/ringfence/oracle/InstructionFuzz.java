@@ -24,8 +24,7 @@ public final class InstructionFuzz implements AutoCloseable {
    * @param firstCase number of the first case of each form
    * @param time rounds go on until it has passed; zero for one round
    */
-  public record Options(
-      long seed, int casesPerForm, String form, long firstCase, Duration time) {}
+  public record Options(long seed, int casesPerForm, String form, long firstCase, Duration time) {}
 
   /**
    * A case whose outcomes differ.
@@ -115,7 +114,10 @@ public final class InstructionFuzz implements AutoCloseable {
     }
     if (forms.isEmpty() && skipped.isEmpty()) {
       throw new BadInputException(
-          "no form has '" + options.form() + "' in its name; a name is like " + all.list().getFirst());
+          "no form has '"
+              + options.form()
+              + "' in its name; a name is like "
+              + all.list().getFirst());
     }
     cases = 0;
     exceptions = 0;

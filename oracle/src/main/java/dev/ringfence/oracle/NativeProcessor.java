@@ -196,7 +196,12 @@ final class NativeProcessor implements CaseExecutor, AutoCloseable {
   }
 
   private IllegalStateException died(java.io.@org.jspecify.annotations.Nullable IOException cause) {
-    StringBuilder message = new StringBuilder("the native runner ended");
+    StringBuilder message = new StringBuilder("the native runner ended with status ");
+    try {
+      message.append(process.waitFor());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
     for (int i = 0; i < SLOTS; i++) {
       if (outputs[i].getLong(0) == -1) {
         message.append(" at ").append(CaseText.describe(inputs[i]));

@@ -9,68 +9,200 @@ final class RandomValues {
   private static final long GOLDEN = 0x9e3779b97f4a7c15L;
 
   private static final int[] SINGLES = {
-    0x00000000, 0x80000000, // zeros
-    0x00000001, 0x80000001, 0x007fffff, 0x807fffff, 0x00400000, 0x00000800, // denormals
-    0x00800000, 0x80800000, 0x00800001, 0x7f7fffff, 0xff7fffff, 0x7f000000, // limits of normals
-    0x7f800000, 0xff800000, // infinities
-    0x7fc00000, 0xffc00000, 0x7fffffff, 0xffc12345, // quiet NaNs
-    0x7f800001, 0xff800001, 0x7fbfffff, 0x7fa00000, // signaling NaNs
-    0x3f800000, 0xbf800000, 0x3f000000, 0xbf000000, 0x3fc00000, 0x40200000, 0xc0200000, // halves
-    0x3effffff, 0x3f000001, 0x3f7fffff, 0x3f800001, 0x40490fdb, 0x4b000001, 0x4affffff, 0x33800000,
-    0x4effffff, 0x4f000000, 0xcf000000, 0xcf000001, 0x4f800000, 0x4f7fffff, // 2^31, 2^32
-    0x5effffff, 0x5f000000, 0xdf000000, 0xdf000001, 0x5f800000, // 2^63, 2^64
-    0x46fffe00, 0x47000000, 0xc7000000, 0xc7000100, 0x47800000, // 2^15, 2^16
-    0x42fe0000, 0x43000000, 0x00ffffff, 0x01000000, 0x0d000000, 0x20000000, 0x60000000,
+    0x00000000,
+    0x80000000, // zeros
+    0x00000001,
+    0x80000001,
+    0x007fffff,
+    0x807fffff,
+    0x00400000,
+    0x00000800, // denormals
+    0x00800000,
+    0x80800000,
+    0x00800001,
+    0x7f7fffff,
+    0xff7fffff,
+    0x7f000000, // limits of normals
+    0x7f800000,
+    0xff800000, // infinities
+    0x7fc00000,
+    0xffc00000,
+    0x7fffffff,
+    0xffc12345, // quiet NaNs
+    0x7f800001,
+    0xff800001,
+    0x7fbfffff,
+    0x7fa00000, // signaling NaNs
+    0x3f800000,
+    0xbf800000,
+    0x3f000000,
+    0xbf000000,
+    0x3fc00000,
+    0x40200000,
+    0xc0200000, // halves
+    0x3effffff,
+    0x3f000001,
+    0x3f7fffff,
+    0x3f800001,
+    0x40490fdb,
+    0x4b000001,
+    0x4affffff,
+    0x33800000,
+    0x4effffff,
+    0x4f000000,
+    0xcf000000,
+    0xcf000001,
+    0x4f800000,
+    0x4f7fffff, // 2^31, 2^32
+    0x5effffff,
+    0x5f000000,
+    0xdf000000,
+    0xdf000001,
+    0x5f800000, // 2^63, 2^64
+    0x46fffe00,
+    0x47000000,
+    0xc7000000,
+    0xc7000100,
+    0x47800000, // 2^15, 2^16
+    0x42fe0000,
+    0x43000000,
+    0x00ffffff,
+    0x01000000,
+    0x0d000000,
+    0x20000000,
+    0x60000000,
   };
 
   private static final long[] DOUBLES = {
-    0x0000000000000000L, 0x8000000000000000L,
-    0x0000000000000001L, 0x8000000000000001L, 0x000fffffffffffffL, 0x800fffffffffffffL,
-    0x0008000000000000L, 0x0000000100000000L,
-    0x0010000000000000L, 0x8010000000000000L, 0x7fefffffffffffffL, 0xffefffffffffffffL,
-    0x7ff0000000000000L, 0xfff0000000000000L,
-    0x7ff8000000000000L, 0xfff8000000000000L, 0x7fffffffffffffffL, 0xfff8000012345678L,
-    0x7ff0000000000001L, 0xfff0000000000001L, 0x7ff7ffffffffffffL, 0x7ff4000000000000L,
-    0x3ff0000000000000L, 0xbff0000000000000L, 0x3fe0000000000000L, 0xbfe0000000000000L,
-    0x3ff8000000000000L, 0x4004000000000000L, 0xc004000000000000L, 0x3fdfffffffffffffL,
-    0x3fe0000000000001L, 0x3fefffffffffffffL, 0x3ff0000000000001L, 0x400921fb54442d18L,
-    0x4330000000000001L, 0x432fffffffffffffL, 0x3ca0000000000000L,
-    0x41dfffffffc00000L, 0x41dfffffffe00000L, 0x41e0000000000000L, 0xc1e0000000000000L,
-    0xc1e0000000200000L, 0xc1e0000000100000L, 0x41efffffffe00000L, 0x41f0000000000000L,
-    0x43dfffffffffffffL, 0x43e0000000000000L, 0xc3e0000000000000L, 0xc3e0000000000001L,
-    0x43f0000000000000L, 0x40dfffc000000000L, 0x40e0000000000000L, 0xc0e0000000000000L,
-    0x47efffffe0000000L, 0x47efffffefffffffL, 0x47effffff0000000L, 0x47f0000000000000L, // single max
-    0x3810000000000000L, 0x380fffffe0000000L, 0x380ffffff0000000L, 0x36a0000000000000L,
-    0x3690000000000000L, 0x3690000000000001L, 0x3800000000000000L, // single denormals
+    0x0000000000000000L,
+    0x8000000000000000L,
+    0x0000000000000001L,
+    0x8000000000000001L,
+    0x000fffffffffffffL,
+    0x800fffffffffffffL,
+    0x0008000000000000L,
+    0x0000000100000000L,
+    0x0010000000000000L,
+    0x8010000000000000L,
+    0x7fefffffffffffffL,
+    0xffefffffffffffffL,
+    0x7ff0000000000000L,
+    0xfff0000000000000L,
+    0x7ff8000000000000L,
+    0xfff8000000000000L,
+    0x7fffffffffffffffL,
+    0xfff8000012345678L,
+    0x7ff0000000000001L,
+    0xfff0000000000001L,
+    0x7ff7ffffffffffffL,
+    0x7ff4000000000000L,
+    0x3ff0000000000000L,
+    0xbff0000000000000L,
+    0x3fe0000000000000L,
+    0xbfe0000000000000L,
+    0x3ff8000000000000L,
+    0x4004000000000000L,
+    0xc004000000000000L,
+    0x3fdfffffffffffffL,
+    0x3fe0000000000001L,
+    0x3fefffffffffffffL,
+    0x3ff0000000000001L,
+    0x400921fb54442d18L,
+    0x4330000000000001L,
+    0x432fffffffffffffL,
+    0x3ca0000000000000L,
+    0x41dfffffffc00000L,
+    0x41dfffffffe00000L,
+    0x41e0000000000000L,
+    0xc1e0000000000000L,
+    0xc1e0000000200000L,
+    0xc1e0000000100000L,
+    0x41efffffffe00000L,
+    0x41f0000000000000L,
+    0x43dfffffffffffffL,
+    0x43e0000000000000L,
+    0xc3e0000000000000L,
+    0xc3e0000000000001L,
+    0x43f0000000000000L,
+    0x40dfffc000000000L,
+    0x40e0000000000000L,
+    0xc0e0000000000000L,
+    0x47efffffe0000000L,
+    0x47efffffefffffffL,
+    0x47effffff0000000L,
+    0x47f0000000000000L, // single max
+    0x3810000000000000L,
+    0x380fffffe0000000L,
+    0x380ffffff0000000L,
+    0x36a0000000000000L,
+    0x3690000000000000L,
+    0x3690000000000001L,
+    0x3800000000000000L, // single denormals
   };
 
   /** Exponent with sign, significand. */
   private static final long[][] EXTENDED = {
-    {0x0000, 0L}, {0x8000, 0L},
-    {0x0000, 1L}, {0x8000, 1L}, {0x0000, 0x7fffffffffffffffL}, // denormals
-    {0x0000, 0x8000000000000000L}, {0x8000, 0xffffffffffffffffL}, // pseudo-denormals
-    {0x0001, 0x8000000000000000L}, {0x8001, 0x8000000000000000L},
-    {0x7ffe, 0xffffffffffffffffL}, {0xfffe, 0xffffffffffffffffL}, // limits of normals
-    {0x7fff, 0x8000000000000000L}, {0xffff, 0x8000000000000000L}, // infinities
-    {0x7fff, 0xc000000000000000L}, {0xffff, 0xc000000000000000L}, {0x7fff, 0xffffffffffffffffL},
-    {0x7fff, 0x8000000000000001L}, {0xffff, 0xbfffffffffffffffL}, // signaling NaNs
-    {0x7fff, 0x0000000000000000L}, {0x7fff, 0x4000000000000000L}, // pseudo-infinity, pseudo-NaN
-    {0x3fff, 0x0000000000000001L}, {0x4000, 0x7fffffffffffffffL}, // unnormals
-    {0x3fff, 0x8000000000000000L}, {0xbfff, 0x8000000000000000L}, // one
-    {0x3ffe, 0x8000000000000000L}, {0xbffe, 0x8000000000000000L}, // one half
-    {0x3fff, 0xc000000000000000L}, {0x4000, 0xa000000000000000L}, {0xc000, 0xa000000000000000L},
-    {0x3fff, 0x8000000000000001L}, {0x3ffe, 0xffffffffffffffffL}, {0x4000, 0xc90fdaa22168c235L},
-    {0x400d, 0xfffe000000000000L}, {0x400e, 0x8000000000000000L}, {0xc00e, 0x8000000000000000L},
-    {0xc00e, 0x8000800000000000L}, {0x400d, 0xffff000000000000L}, // 2^15
-    {0x401d, 0xfffffffe00000000L}, {0x401e, 0x8000000000000000L}, {0xc01e, 0x8000000000000000L},
-    {0x401d, 0xffffffff00000000L}, {0xc01e, 0x8000000080000000L}, // 2^31
-    {0x403d, 0xffffffffffffffffL}, {0x403e, 0x8000000000000000L}, {0xc03e, 0x8000000000000000L},
-    {0x403d, 0xfffffffffffffffeL}, {0xc03e, 0x8000000000000001L}, // 2^63
-    {0x407e, 0xffffff0000000000L}, {0x407e, 0xffffff8000000000L}, {0x407f, 0x8000000000000000L},
-    {0x3f81, 0x8000000000000000L}, {0x3f80, 0xffffff0000000000L}, {0x3f6a, 0x8000000000000000L},
-    {0x43fe, 0xfffffffffffff800L}, {0x43fe, 0xfffffffffffffc00L}, {0x43ff, 0x8000000000000000L},
-    {0x3c01, 0x8000000000000000L}, {0x3bcd, 0x8000000000000000L}, {0x3bcc, 0xffffffffffffffffL},
-    {0x4038, 0xde0b6b3a763ffff0L}, {0x403a, 0xde0b6b3a76400000L}, // limits of packed decimals
+    {0x0000, 0L},
+    {0x8000, 0L},
+    {0x0000, 1L},
+    {0x8000, 1L},
+    {0x0000, 0x7fffffffffffffffL}, // denormals
+    {0x0000, 0x8000000000000000L},
+    {0x8000, 0xffffffffffffffffL}, // pseudo-denormals
+    {0x0001, 0x8000000000000000L},
+    {0x8001, 0x8000000000000000L},
+    {0x7ffe, 0xffffffffffffffffL},
+    {0xfffe, 0xffffffffffffffffL}, // limits of normals
+    {0x7fff, 0x8000000000000000L},
+    {0xffff, 0x8000000000000000L}, // infinities
+    {0x7fff, 0xc000000000000000L},
+    {0xffff, 0xc000000000000000L},
+    {0x7fff, 0xffffffffffffffffL},
+    {0x7fff, 0x8000000000000001L},
+    {0xffff, 0xbfffffffffffffffL}, // signaling NaNs
+    {0x7fff, 0x0000000000000000L},
+    {0x7fff, 0x4000000000000000L}, // pseudo-infinity, pseudo-NaN
+    {0x3fff, 0x0000000000000001L},
+    {0x4000, 0x7fffffffffffffffL}, // unnormals
+    {0x3fff, 0x8000000000000000L},
+    {0xbfff, 0x8000000000000000L}, // one
+    {0x3ffe, 0x8000000000000000L},
+    {0xbffe, 0x8000000000000000L}, // one half
+    {0x3fff, 0xc000000000000000L},
+    {0x4000, 0xa000000000000000L},
+    {0xc000, 0xa000000000000000L},
+    {0x3fff, 0x8000000000000001L},
+    {0x3ffe, 0xffffffffffffffffL},
+    {0x4000, 0xc90fdaa22168c235L},
+    {0x400d, 0xfffe000000000000L},
+    {0x400e, 0x8000000000000000L},
+    {0xc00e, 0x8000000000000000L},
+    {0xc00e, 0x8000800000000000L},
+    {0x400d, 0xffff000000000000L}, // 2^15
+    {0x401d, 0xfffffffe00000000L},
+    {0x401e, 0x8000000000000000L},
+    {0xc01e, 0x8000000000000000L},
+    {0x401d, 0xffffffff00000000L},
+    {0xc01e, 0x8000000080000000L}, // 2^31
+    {0x403d, 0xffffffffffffffffL},
+    {0x403e, 0x8000000000000000L},
+    {0xc03e, 0x8000000000000000L},
+    {0x403d, 0xfffffffffffffffeL},
+    {0xc03e, 0x8000000000000001L}, // 2^63
+    {0x407e, 0xffffff0000000000L},
+    {0x407e, 0xffffff8000000000L},
+    {0x407f, 0x8000000000000000L},
+    {0x3f81, 0x8000000000000000L},
+    {0x3f80, 0xffffff0000000000L},
+    {0x3f6a, 0x8000000000000000L},
+    {0x43fe, 0xfffffffffffff800L},
+    {0x43fe, 0xfffffffffffffc00L},
+    {0x43ff, 0x8000000000000000L},
+    {0x3c01, 0x8000000000000000L},
+    {0x3bcd, 0x8000000000000000L},
+    {0x3bcc, 0xffffffffffffffffL},
+    {0x4038, 0xde0b6b3a763ffff0L},
+    {0x403a, 0xde0b6b3a76400000L}, // limits of packed decimals
   };
 
   private long state;

@@ -113,10 +113,9 @@ final class Semantics {
 
   static boolean isString(InstructionDefinition row) {
     return row.operands().stream()
-        .anyMatch(
-            operand ->
-                operand.method() == Method.SOURCE_STRING
-                    || operand.method() == Method.DESTINATION_STRING);
+        .anyMatch(operand ->
+            operand.method() == Method.SOURCE_STRING
+                || operand.method() == Method.DESTINATION_STRING);
   }
 
   /** Whether an address-size prefix means something although there is no ModRM operand. */

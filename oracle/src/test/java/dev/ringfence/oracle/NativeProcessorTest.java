@@ -49,8 +49,7 @@ final class NativeProcessorTest {
 
     assertEquals(CaseRecord.COMPLETED, output.flags());
     assertEquals(0, output.register(0));
-    assertEquals(
-        Flags.CF | Flags.ZF | Flags.PF | Flags.AF, (int) output.rflags() & Flags.STATUS);
+    assertEquals(Flags.CF | Flags.ZF | Flags.PF | Flags.AF, (int) output.rflags() & Flags.STATUS);
     assertEquals(input.rip() + 3, output.rip());
     assertEquals(input.register(15), output.register(15));
   }
@@ -111,8 +110,7 @@ final class NativeProcessorTest {
                   Comparison.normalize(input, output);
                 })) {
       InstructionFuzz.Summary summary =
-          fuzz.run(
-              new InstructionFuzz.Options(seed, 5, "", 0, Duration.ZERO), (a, b, c, d) -> {});
+          fuzz.run(new InstructionFuzz.Options(seed, 5, "", 0, Duration.ZERO), (a, b, c, d) -> {});
       System.out.println(summary);
       assertTrue(summary.forms() > 0);
       assertEquals(java.util.List.of(), summary.failures());
