@@ -1,6 +1,8 @@
 package dev.ringfence.machine.device;
 
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.boot.Firmware;
+import dev.ringfence.machine.boot.MemoryRange;
 import dev.ringfence.machine.device.acpi.AcpiTables;
 import dev.ringfence.machine.device.host.BlockBackend;
 import dev.ringfence.machine.device.host.MachineControl;
@@ -257,6 +259,21 @@ public final class Platform {
             PhysicalMemory.HOLE_START,
             IoApic.BASE - 1),
         ACPI_ADDRESS);
+  }
+
+  /** What a boot loader must know of the memory that the board took. */
+  public Firmware firmware() {
+    return new Firmware(
+        ACPI_ADDRESS,
+        List.of(
+            reserved(ACPI_ADDRESS, ACPI_BYTES),
+            reserved(IoApic.BASE, IoApic.BYTES),
+            reserved(Hpet.BASE, Hpet.BYTES),
+            reserved(ApicBus.MESSAGE_BASE, ApicBus.MESSAGE_BYTES)));
+  }
+
+  private static MemoryRange reserved(long start, long length) {
+    return new MemoryRange(start, length, MemoryRange.Type.RESERVED);
   }
 
   /** The local APICs by processor number. The machine connects each to its processor. */

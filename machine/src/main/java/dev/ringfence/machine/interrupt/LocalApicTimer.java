@@ -74,6 +74,7 @@ final class LocalApicTimer {
 
   private void stop() {
     counting = false;
+    startTicks = 0;
     tscDeadline = 0;
     timer.cancel();
   }

@@ -78,7 +78,6 @@ final class Dsdt {
         "PCI0",
         named("_HID", eisaIdentifier("PNP0A03")),
         named("_UID", integer(0)),
-        named("_ADR", integer(0)),
         named("_BBN", integer(0)),
         named(
             "_CRS",
