@@ -27,6 +27,7 @@ public final class Processor implements ProcessorSignals {
   private boolean nonMaskablePending;
   private boolean initPending;
   private int startupVector = -1;
+  private int count = 1;
 
   public Processor(
       int index,
@@ -48,6 +49,15 @@ public final class Processor implements ProcessorSignals {
   /** Number of the processor, which is also its initial APIC ID. */
   public int index() {
     return index;
+  }
+
+  /** Number of processors of the machine, for the topology that CPUID reports. */
+  public int count() {
+    return count;
+  }
+
+  public void setCount(int processors) {
+    count = processors;
   }
 
   public CpuModel model() {

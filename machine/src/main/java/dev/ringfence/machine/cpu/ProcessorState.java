@@ -1,5 +1,8 @@
 package dev.ringfence.machine.cpu;
 
+import dev.ringfence.machine.snapshot.StateReader;
+import dev.ringfence.machine.snapshot.StateWriter;
+
 /**
  * Everything that software can see of one processor, apart from its local APIC. Fields are public
  * and plain: the executors read and write them at every instruction, and a speculative executor
@@ -99,6 +102,15 @@ public final class ProcessorState {
 
   public long tscAdjust;
 
+  /**
+   * Values of the model-specific registers that have no field of their own, in the order of {@link
+   * ModelSpecificRegisters}.
+   */
+  public final long[] modelSpecific = new long[ModelSpecificRegisters.STORED];
+
+  /** State of the generator behind RDRAND and RDSEED; the machine seeds it. */
+  public long randomState;
+
   /** Halted by HLT (or MWAIT): waits for an interrupt. */
   public boolean halted;
 
@@ -110,6 +122,18 @@ public final class ProcessorState {
 
   /** Interrupts are held off until the next instruction has executed, after STI or a load of SS. */
   public boolean interruptShadow;
+
+  /** Beside {@link #interruptShadow}, after a load of SS: debug exceptions are held off too. */
+  public boolean debugShadow;
+
+  /** Debug conditions that were met and not delivered yet, in the layout of DR6. */
+  public long debugPending;
+
+  /** The instruction just executed loaded RF, so that it does not end with the instruction. */
+  public boolean flagsLoaded;
+
+  /** The instruction just executed does not end in a single-step trap though TF was set. */
+  public boolean stepSuppressed;
 
   /** RFLAGS. */
   public long rflags() {
@@ -192,5 +216,142 @@ public final class ProcessorState {
   /** Whether a linear address is canonical for 48-bit addresses. */
   public static boolean canonical(long linear) {
     return linear << 16 >> 16 == linear;
+  }
+
+  /** Writes everything that the processor's future depends on. */
+  public void save(StateWriter out) {
+    out.writeLongs(r);
+    out.writeLong(rip);
+    out.writeLong(flagResult);
+    out.writeLong(flagAuxiliary);
+    out.writeInt(systemFlags);
+    out.writeInts(selector);
+    out.writeLongs(limit);
+    out.writeInts(access);
+    out.writeLongs(new long[] {ldtrBase, trBase, gdtrBase, gdtrLimit, idtrBase, idtrLimit, cpl});
+    out.writeLongs(new long[] {cr0, cr2, cr3, cr4, efer, xcr0});
+    out.writeLongs(pageDirectoryPointers);
+    out.writeLongs(debugAddress);
+    out.writeLongs(new long[] {dr6, dr7, debugPending});
+    for (short exponent : x87Exponents) {
+      out.writeInt(exponent);
+    }
+    out.writeInts(
+        new int[] {
+          x87Control,
+          x87Status,
+          x87Top,
+          x87Empty,
+          x87Opcode,
+          x87InstructionSelector,
+          x87DataSelector,
+          mxcsr
+        });
+    out.writeLong(x87InstructionPointer);
+    out.writeLong(x87DataPointer);
+    out.writeLongs(
+        new long[] {
+          star,
+          lstar,
+          cstar,
+          fmask,
+          kernelGsBase,
+          sysenterCs,
+          sysenterEsp,
+          sysenterEip,
+          tscAux,
+          tscOffset,
+          tscAdjust,
+          randomState
+        });
+    out.writeLongs(modelSpecific);
+    out.writeBoolean(halted);
+    out.writeBoolean(waitsForStartup);
+    out.writeBoolean(nonMaskableBlocked);
+    out.writeBoolean(interruptShadow);
+    out.writeBoolean(debugShadow);
+    out.writeBoolean(flagsLoaded);
+    out.writeBoolean(stepSuppressed);
+  }
+
+  /**
+   * Reads what {@link #save} wrote. Afterwards the processor's memory must drop its translations.
+   */
+  public void restore(StateReader in) {
+    in.readLongs(r);
+    rip = in.readLong();
+    flagResult = in.readLong();
+    flagAuxiliary = in.readLong();
+    systemFlags = in.readInt() & Flags.SYSTEM;
+    in.readInts(selector);
+    in.readLongs(limit);
+    in.readInts(access);
+    long[] system = new long[7];
+    in.readLongs(system);
+    ldtrBase = system[0];
+    trBase = system[1];
+    gdtrBase = system[2];
+    gdtrLimit = (int) system[3] & 0xffff;
+    idtrBase = system[4];
+    idtrLimit = (int) system[5] & 0xffff;
+    cpl = (int) system[6] & 3;
+    long[] control = new long[6];
+    in.readLongs(control);
+    cr0 = control[0];
+    cr2 = control[1];
+    cr3 = control[2];
+    cr4 = control[3];
+    efer = control[4];
+    xcr0 = control[5];
+    in.readLongs(pageDirectoryPointers);
+    in.readLongs(debugAddress);
+    long[] debug = new long[3];
+    in.readLongs(debug);
+    dr6 = debug[0];
+    dr7 = debug[1];
+    debugPending = debug[2];
+    restoreX87(in);
+    long[] calls = new long[12];
+    in.readLongs(calls);
+    star = calls[0];
+    lstar = calls[1];
+    cstar = calls[2];
+    fmask = calls[3];
+    kernelGsBase = calls[4];
+    sysenterCs = calls[5];
+    sysenterEsp = calls[6];
+    sysenterEip = calls[7];
+    tscAux = calls[8];
+    tscOffset = calls[9];
+    tscAdjust = calls[10];
+    randomState = calls[11];
+    in.readLongs(modelSpecific);
+    halted = in.readBoolean();
+    waitsForStartup = in.readBoolean();
+    nonMaskableBlocked = in.readBoolean();
+    interruptShadow = in.readBoolean();
+    debugShadow = in.readBoolean();
+    flagsLoaded = in.readBoolean();
+    stepSuppressed = in.readBoolean();
+    // Whatever a damaged snapshot holds, operands without a register read as zero.
+    r[Slot.ZERO] = 0;
+  }
+
+  private void restoreX87(StateReader in) {
+    for (int i = 0; i < x87Exponents.length; i++) {
+      x87Exponents[i] = (short) in.readInt();
+    }
+    int[] values = new int[8];
+    in.readInts(values);
+    x87Control = values[0];
+    x87Status = values[1];
+    x87Top = values[2] & 7;
+    x87Empty = values[3] & 0xff;
+    x87Opcode = values[4];
+    x87InstructionSelector = values[5];
+    x87DataSelector = values[6];
+    mxcsr = values[7];
+    x87InstructionPointer = in.readLong();
+    x87DataPointer = in.readLong();
   }
 }

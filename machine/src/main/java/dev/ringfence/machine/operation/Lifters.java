@@ -19,6 +19,7 @@ public final class Lifters {
     BranchLifters.register(ALL);
     StackLifters.register(ALL);
     Strings.register(ALL);
+    SystemLifters.register(ALL);
     for (InstructionDefinition row : InstructionTable.standard().rows()) {
       if (!ALL.containsKey(row.mnemonic())) {
         throw new IllegalStateException(row.source() + ": no lifter for " + row.mnemonic());

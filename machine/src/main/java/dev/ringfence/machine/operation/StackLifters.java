@@ -3,6 +3,7 @@ package dev.ringfence.machine.operation;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.cpu.SegmentAccess;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.decode.Instruction;
@@ -146,7 +147,7 @@ final class StackLifters {
       }
       return cut;
     }
-    return Availability.linear(state, SegmentRegister.SS, cut, 64 - o.shift >> 3, write);
+    return SegmentAccess.linear(state, SegmentRegister.SS, cut, 64 - o.shift >> 3, write);
   }
 
   private static long load(Processor processor, MicroOperation o, long offset) {

@@ -3,6 +3,7 @@ package dev.ringfence.machine.operation;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.cpu.SegmentAccess;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.decode.Instruction;
@@ -65,7 +66,7 @@ final class Strings {
     if (o.instruction.codeWidth() == 64) {
       return segment >= SegmentRegister.FS ? offset + state.segmentBase(segment) : offset;
     }
-    return Availability.linear(state, segment, offset, bytes(o), write);
+    return SegmentAccess.linear(state, segment, offset, bytes(o), write);
   }
 
   private static long source(ProcessorState state, MicroOperation o) {

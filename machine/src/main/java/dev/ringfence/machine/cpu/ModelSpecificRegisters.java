@@ -1,0 +1,400 @@
+package dev.ringfence.machine.cpu;
+
+import dev.ringfence.machine.interrupt.InterruptSource;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Model-specific registers (SDM volume 4, chapter 2): a table of number, name, the feature that
+ * brings the register, and what reading and writing do. What is not in the table does not exist and
+ * raises #GP(0).
+ */
+public final class ModelSpecificRegisters {
+  @FunctionalInterface
+  private interface Reader {
+    long read(Processor processor);
+  }
+
+  @FunctionalInterface
+  private interface Writer {
+    void write(Processor processor, long value);
+  }
+
+  private record Register(int number, String name, String feature, Reader reader, Writer writer) {}
+
+  private static final long ALL_BITS = -1;
+  private static final int X2APIC_FIRST = 0x800;
+  private static final int X2APIC_LAST = 0x8ff;
+  private static final int VARIABLE_RANGES = 10;
+
+  private static final Map<Integer, Register> REGISTERS = new HashMap<>();
+  private static final List<String> STORED_NAMES = new ArrayList<>();
+
+  static {
+    identification();
+    timeAndApic();
+    memoryTypes();
+    systemCalls();
+    speculation();
+    machineCheckAndDebug();
+  }
+
+  /** Number of registers whose values are in {@link ProcessorState#modelSpecific}. */
+  static final int STORED = STORED_NAMES.size();
+
+  private ModelSpecificRegisters() {}
+
+  private static void identification() {
+    readOnly(0x17, "IA32_PLATFORM_ID");
+    // Writing starts or follows a microcode update; the revision stays what the model says.
+    int revision = store("IA32_BIOS_SIGN_ID");
+    add(0x8b, "IA32_BIOS_SIGN_ID", "", stored(revision), (p, value) -> {});
+    add(0x79, "IA32_BIOS_UPDT_TRIG", "", NOT_READABLE, (p, value) -> {});
+    readOnly(0xce, "MSR_PLATFORM_INFO");
+    readOnly(0x34, "MSR_SMI_COUNT");
+    // Bit 0: fast strings. All others report what the processor has and do not change.
+    plain(0x1a0, "IA32_MISC_ENABLE", 1);
+    add(0xc0000080, "IA32_EFER", "", p -> p.state().efer, ControlRegisters::writeEfer);
+  }
+
+  private static void timeAndApic() {
+    add(
+        0x10,
+        "IA32_TIME_STAMP_COUNTER",
+        "TSC",
+        Processor::timeStamp,
+        (p, value) -> {
+          long change = value - p.timeStamp();
+          p.state().tscOffset += change;
+          p.state().tscAdjust += change;
+        });
+    add(
+        0x3b,
+        "IA32_TSC_ADJUST",
+        "TSC_ADJUST",
+        p -> p.state().tscAdjust,
+        (p, value) -> {
+          p.state().tscOffset += value - p.state().tscAdjust;
+          p.state().tscAdjust = value;
+        });
+    add(
+        0x6e0,
+        "IA32_TSC_DEADLINE",
+        "TSC-Deadline",
+        p -> {
+          long ticks = p.apic().tscDeadline();
+          return ticks == 0 ? 0 : ticks + p.state().tscOffset;
+        },
+        // The APIC counts the machine's ticks; software counts its own. A deadline that has passed
+        // must stay one, so it is at least the first tick.
+        (p, value) ->
+            p.apic().setTscDeadline(value == 0 ? 0 : Math.max(1, value - p.state().tscOffset)));
+    add(
+        0xc0000103,
+        "IA32_TSC_AUX",
+        "RDTSCP",
+        p -> p.state().tscAux,
+        (p, value) -> {
+          require(value >>> 32 == 0);
+          p.state().tscAux = value;
+        });
+    add(
+        0x1b,
+        "IA32_APIC_BASE",
+        "APIC",
+        p -> p.apic().base(),
+        (p, value) -> {
+          try {
+            p.apic().setBase(value);
+          } catch (InterruptSource.InvalidRegisterException e) {
+            throw ProcessorException.generalProtection();
+          }
+        });
+  }
+
+  private static void memoryTypes() {
+    readOnly(0xfe, "IA32_MTRRCAP");
+    for (int i = 0; i < VARIABLE_RANGES; i++) {
+      int base = store("IA32_MTRR_PHYSBASE" + i);
+      add(
+          0x200 + 2 * i,
+          "IA32_MTRR_PHYSBASE" + i,
+          "MTRR",
+          stored(base),
+          (p, value) -> {
+            require((value & ~(p.model().physicalAddressMask() & ~0xfffL | 0xff)) == 0);
+            require(memoryType(value & 0xff));
+            p.state().modelSpecific[base] = value;
+          });
+      int mask = store("IA32_MTRR_PHYSMASK" + i);
+      add(
+          0x201 + 2 * i,
+          "IA32_MTRR_PHYSMASK" + i,
+          "MTRR",
+          stored(mask),
+          (p, value) -> {
+            require((value & ~(p.model().physicalAddressMask() & ~0xfffL | 0x800)) == 0);
+            p.state().modelSpecific[mask] = value;
+          });
+    }
+    fixedRange(0x250, "IA32_MTRR_FIX64K_00000");
+    fixedRange(0x258, "IA32_MTRR_FIX16K_80000");
+    fixedRange(0x259, "IA32_MTRR_FIX16K_A0000");
+    for (int i = 0; i < 8; i++) {
+      fixedRange(0x268 + i, "IA32_MTRR_FIX4K_%X".formatted(0xc0000 + 0x8000 * i));
+    }
+    int pat = store("IA32_PAT");
+    add(
+        0x277,
+        "IA32_PAT",
+        "PAT",
+        stored(pat),
+        (p, value) -> {
+          for (int i = 0; i < 64; i += 8) {
+            long type = value >>> i & 0xff;
+            require(memoryType(type) || type == 7);
+          }
+          p.state().modelSpecific[pat] = value;
+        });
+    int defaultType = store("IA32_MTRR_DEF_TYPE");
+    add(
+        0x2ff,
+        "IA32_MTRR_DEF_TYPE",
+        "MTRR",
+        stored(defaultType),
+        (p, value) -> {
+          require((value & ~0xcffL) == 0 && memoryType(value & 0xff));
+          p.state().modelSpecific[defaultType] = value;
+        });
+  }
+
+  private static void fixedRange(int number, String name) {
+    int index = store(name);
+    add(
+        number,
+        name,
+        "MTRR",
+        stored(index),
+        (p, value) -> {
+          for (int i = 0; i < 64; i += 8) {
+            require(memoryType(value >>> i & 0xff));
+          }
+          p.state().modelSpecific[index] = value;
+        });
+  }
+
+  /** Whether the encoding is UC, WC, WT, WP or WB (SDM volume 3, table 11-8). */
+  private static boolean memoryType(long type) {
+    return type == 0 || type == 1 || type == 4 || type == 5 || type == 6;
+  }
+
+  private static void systemCalls() {
+    add(
+        0x174,
+        "IA32_SYSENTER_CS",
+        "SEP",
+        p -> p.state().sysenterCs,
+        (p, value) -> p.state().sysenterCs = value & 0xffffffffL);
+    add(
+        0x175,
+        "IA32_SYSENTER_ESP",
+        "SEP",
+        p -> p.state().sysenterEsp,
+        (p, value) -> p.state().sysenterEsp = canonical(value));
+    add(
+        0x176,
+        "IA32_SYSENTER_EIP",
+        "SEP",
+        p -> p.state().sysenterEip,
+        (p, value) -> p.state().sysenterEip = canonical(value));
+    add(
+        0xc0000081,
+        "IA32_STAR",
+        "SYSCALL",
+        p -> p.state().star,
+        (p, value) -> p.state().star = value);
+    add(
+        0xc0000082,
+        "IA32_LSTAR",
+        "SYSCALL",
+        p -> p.state().lstar,
+        (p, value) -> p.state().lstar = canonical(value));
+    add(
+        0xc0000083,
+        "IA32_CSTAR",
+        "SYSCALL",
+        p -> p.state().cstar,
+        (p, value) -> p.state().cstar = canonical(value));
+    add(
+        0xc0000084,
+        "IA32_FMASK",
+        "SYSCALL",
+        p -> p.state().fmask,
+        (p, value) -> {
+          require(value >>> 32 == 0);
+          p.state().fmask = value;
+        });
+    segmentBase(0xc0000100, "IA32_FS_BASE", SegmentRegister.FS);
+    segmentBase(0xc0000101, "IA32_GS_BASE", SegmentRegister.GS);
+    add(
+        0xc0000102,
+        "IA32_KERNEL_GS_BASE",
+        "Intel-64",
+        p -> p.state().kernelGsBase,
+        (p, value) -> p.state().kernelGsBase = canonical(value));
+  }
+
+  private static void segmentBase(int number, String name, int segment) {
+    add(
+        number,
+        name,
+        "Intel-64",
+        p -> p.state().segmentBase(segment),
+        (p, value) -> p.state().setSegmentBase(segment, canonical(value)));
+  }
+
+  private static void speculation() {
+    int control = store("IA32_SPEC_CTRL");
+    add(
+        0x48,
+        "IA32_SPEC_CTRL",
+        "IBRS",
+        stored(control),
+        (p, value) -> {
+          long defined = 1 | (p.model().has("STIBP") ? 2 : 0) | (p.model().has("SSBD") ? 4 : 0);
+          require((value & ~defined) == 0);
+          p.state().modelSpecific[control] = value;
+        });
+    // Barriers: they have an effect on what the architecture does not show.
+    add(0x49, "IA32_PRED_CMD", "IBRS", NOT_READABLE, (p, value) -> require((value & ~1L) == 0));
+    add(
+        0x10b,
+        "IA32_FLUSH_CMD",
+        "L1D_FLUSH",
+        NOT_READABLE,
+        (p, value) -> require((value & ~1L) == 0));
+    int capabilities = store("IA32_ARCH_CAPABILITIES");
+    add(0x10a, "IA32_ARCH_CAPABILITIES", "ARCH_CAPABILITIES", stored(capabilities), NOT_WRITABLE);
+  }
+
+  private static void machineCheckAndDebug() {
+    // The registers of the Pentium's machine check, which later processors keep.
+    add(0, "IA32_P5_MC_ADDR", "MCE", p -> 0, NOT_WRITABLE);
+    add(1, "IA32_P5_MC_TYPE", "MCE", p -> 0, NOT_WRITABLE);
+    readOnly(0x179, "IA32_MCG_CAP");
+    plain(0x17a, "IA32_MCG_STATUS", 7);
+    // Neither branch records nor branch tracing exist, so no bit can be set.
+    plain(0x1d9, "IA32_DEBUGCTL", 0);
+  }
+
+  private static final Reader NOT_READABLE =
+      p -> {
+        throw ProcessorException.generalProtection();
+      };
+
+  private static final Writer NOT_WRITABLE =
+      (p, value) -> {
+        throw ProcessorException.generalProtection();
+      };
+
+  private static int store(String name) {
+    STORED_NAMES.add(name);
+    return STORED_NAMES.size() - 1;
+  }
+
+  private static Reader stored(int index) {
+    return p -> p.state().modelSpecific[index];
+  }
+
+  private static void readOnly(int number, String name) {
+    add(number, name, "", stored(store(name)), NOT_WRITABLE);
+  }
+
+  /** A register of which only the bits of the mask can change. */
+  private static void plain(int number, String name, long mask) {
+    int index = store(name);
+    add(
+        number,
+        name,
+        "",
+        stored(index),
+        (p, value) -> {
+          require(((value ^ p.state().modelSpecific[index]) & ~mask & ALL_BITS) == 0);
+          p.state().modelSpecific[index] = value;
+        });
+  }
+
+  private static void add(int number, String name, String feature, Reader reader, Writer writer) {
+    Register register = new Register(number, name, feature, reader, writer);
+    if (REGISTERS.put(number, register) != null) {
+      throw new IllegalStateException("two registers have number " + Integer.toHexString(number));
+    }
+  }
+
+  private static void require(boolean condition) {
+    if (!condition) {
+      throw ProcessorException.generalProtection();
+    }
+  }
+
+  private static long canonical(long address) {
+    require(ProcessorState.canonical(address));
+    return address;
+  }
+
+  /** Names of the registers to which a CPU model can give a reset value. */
+  static Set<String> resettable() {
+    return new LinkedHashSet<>(STORED_NAMES);
+  }
+
+  private static Register find(Processor processor, int number) {
+    Register register = REGISTERS.get(number);
+    if (register == null
+        || !register.feature().isEmpty() && !processor.model().has(register.feature())) {
+      throw ProcessorException.generalProtection();
+    }
+    return register;
+  }
+
+  private static boolean isX2Apic(int number) {
+    return number >= X2APIC_FIRST && number <= X2APIC_LAST;
+  }
+
+  /** RDMSR, after the check of CPL; #GP(0) if there is no such register. */
+  public static long read(Processor processor, int number) {
+    if (isX2Apic(number)) {
+      try {
+        return processor.apic().readX2Apic(number);
+      } catch (InterruptSource.InvalidRegisterException e) {
+        throw ProcessorException.generalProtection();
+      }
+    }
+    return find(processor, number).reader().read(processor);
+  }
+
+  /**
+   * WRMSR, after the check of CPL; #GP(0) if there is no such register or the value is reserved.
+   */
+  public static void write(Processor processor, int number, long value) {
+    if (isX2Apic(number)) {
+      try {
+        processor.apic().writeX2Apic(number, value);
+      } catch (InterruptSource.InvalidRegisterException e) {
+        throw ProcessorException.generalProtection();
+      }
+      return;
+    }
+    find(processor, number).writer().write(processor, value);
+  }
+
+  /** Gives the registers of the table the values which the model has after power-up. */
+  static void reset(ProcessorState state, CpuModel model) {
+    for (int i = 0; i < STORED; i++) {
+      state.modelSpecific[i] = model.resetValue(STORED_NAMES.get(i));
+    }
+  }
+}

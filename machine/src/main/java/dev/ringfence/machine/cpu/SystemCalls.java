@@ -1,0 +1,100 @@
+package dev.ringfence.machine.cpu;
+
+/** SYSCALL, SYSRET, SYSENTER and SYSEXIT (SDM volume 2; volume 3, section 5.8.7). */
+public final class SystemCalls {
+  /** Flat code segments: present, accessed, readable, with 4-KByte granularity. */
+  private static final int CODE64_RING0 = 0xa09b;
+
+  private static final int CODE32_RING0 = 0xc09b;
+  private static final int DATA_RING0 = 0xc093;
+  private static final int CODE64_RING3 = 0xa0fb;
+  private static final int CODE32_RING3 = 0xc0fb;
+  private static final int DATA_RING3 = 0xc0f3;
+
+  private SystemCalls() {}
+
+  /** SYSCALL; valid in 64-bit mode only, as on all Intel processors. */
+  public static void call(Processor processor) {
+    ProcessorState state = processor.state();
+    if ((state.efer & ControlBits.EFER_SCE) == 0 || !state.code64()) {
+      throw ProcessorException.invalidOpcode();
+    }
+    state.r[Slot.RCX] = state.rip;
+    state.r[Slot.R11] = state.rflags() & ~(long) Flags.RF;
+    state.rip = state.lstar;
+    state.setRflags(state.r[Slot.R11] & ~state.fmask);
+    // With TF in IA32_FMASK a debugger that steps user code does not see the kernel's first steps.
+    state.stepSuppressed = !state.flag(Flags.TF);
+    int selector = (int) (state.star >>> 32) & 0xffff;
+    Segmentation.setFlat(state, SegmentRegister.CS, selector & 0xfffc, CODE64_RING0);
+    Segmentation.setFlat(state, SegmentRegister.SS, selector + 8, DATA_RING0);
+    state.cpl = 0;
+  }
+
+  /** SYSRET. */
+  public static void sysret(Processor processor, boolean to64) {
+    ProcessorState state = processor.state();
+    if ((state.efer & ControlBits.EFER_SCE) == 0 || !state.code64()) {
+      throw ProcessorException.invalidOpcode();
+    }
+    if (state.cpl != 0 || to64 && !ProcessorState.canonical(state.r[Slot.RCX])) {
+      throw ProcessorException.generalProtection();
+    }
+    int selector = (int) (state.star >>> 48) & 0xffff;
+    if (to64) {
+      state.rip = state.r[Slot.RCX];
+      Segmentation.setFlat(state, SegmentRegister.CS, selector + 16 | 3, CODE64_RING3);
+    } else {
+      state.rip = state.r[Slot.RCX] & 0xffffffffL;
+      Segmentation.setFlat(state, SegmentRegister.CS, selector | 3, CODE32_RING3);
+    }
+    Segmentation.setFlat(state, SegmentRegister.SS, selector + 8 | 3, DATA_RING3);
+    state.setRflags(state.r[Slot.R11] & 0x3c7fd7);
+    state.cpl = 3;
+    if (state.flag(Flags.TF)) {
+      // The trap comes at once, as if the SYSCALL had just completed.
+      state.debugPending |= DebugRegisters.DR6_BS;
+    }
+  }
+
+  /** SYSENTER. */
+  public static void enter(Processor processor) {
+    ProcessorState state = processor.state();
+    if (!state.protectedMode() || (state.sysenterCs & 0xfffc) == 0) {
+      throw ProcessorException.generalProtection();
+    }
+    boolean longMode = state.longMode();
+    state.systemFlags &= ~(Flags.VM | Flags.IF | Flags.RF);
+    state.r[Slot.RSP] = longMode ? state.sysenterEsp : state.sysenterEsp & 0xffffffffL;
+    state.rip = longMode ? state.sysenterEip : state.sysenterEip & 0xffffffffL;
+    int selector = (int) state.sysenterCs & 0xfffc;
+    Segmentation.setFlat(
+        state, SegmentRegister.CS, selector, longMode ? CODE64_RING0 : CODE32_RING0);
+    Segmentation.setFlat(state, SegmentRegister.SS, selector + 8, DATA_RING0);
+    state.cpl = 0;
+  }
+
+  /** SYSEXIT. */
+  public static void exit(Processor processor, boolean to64) {
+    ProcessorState state = processor.state();
+    if (!state.protectedMode()
+        || (state.sysenterCs & 0xfffc) == 0
+        || state.cpl != 0
+        || to64
+            && !(ProcessorState.canonical(state.r[Slot.RCX])
+                && ProcessorState.canonical(state.r[Slot.RDX]))) {
+      throw ProcessorException.generalProtection();
+    }
+    int selector = (int) state.sysenterCs & 0xfffc;
+    long mask = to64 ? -1 : 0xffffffffL;
+    state.r[Slot.RSP] = state.r[Slot.RCX] & mask;
+    state.rip = state.r[Slot.RDX] & mask;
+    Segmentation.setFlat(
+        state,
+        SegmentRegister.CS,
+        selector + (to64 ? 32 : 16) | 3,
+        to64 ? CODE64_RING3 : CODE32_RING3);
+    Segmentation.setFlat(state, SegmentRegister.SS, selector + (to64 ? 40 : 24) | 3, DATA_RING3);
+    state.cpl = 3;
+  }
+}

@@ -1,0 +1,420 @@
+package dev.ringfence.machine.operation;
+
+import dev.ringfence.machine.cpu.ControlBits;
+import dev.ringfence.machine.cpu.ControlRegisters;
+import dev.ringfence.machine.cpu.DebugRegisters;
+import dev.ringfence.machine.cpu.Flags;
+import dev.ringfence.machine.cpu.InterruptReturn;
+import dev.ringfence.machine.cpu.ModelSpecificRegisters;
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.ProcessorException;
+import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.cpu.SegmentRegister;
+import dev.ringfence.machine.cpu.Slot;
+import dev.ringfence.machine.cpu.StackAccess;
+import dev.ringfence.machine.decode.Instruction;
+import dev.ringfence.machine.decode.OperandDefinition;
+import java.util.Map;
+
+/**
+ * Flags, control and debug registers, model-specific registers, translations, caches, time and
+ * identification (SDM volume 2; volume 3, chapter 2).
+ */
+final class SystemLifters {
+  private SystemLifters() {}
+
+  static void register(Map<String, Lifter> lifters) {
+    SegmentLifters.register(lifters);
+    TransferLifters.register(lifters);
+    PortLifters.register(lifters);
+    lifters.put("PUSHF", SystemLifters::pushFlags);
+    lifters.put("POPF", SystemLifters::popFlags);
+    lifters.put("CLI", (emitter, i) -> emitter.stateHelper(SystemLifters::clearInterruptFlag));
+    lifters.put("STI", (emitter, i) -> emitter.processorHelperEnd(SystemLifters::setInterruptFlag));
+    lifters.put("HLT", (emitter, i) -> emitter.processorHelperEnd(SystemLifters::halt));
+    lifters.put("CLAC", (emitter, i) -> alignmentFlag(emitter, 0));
+    lifters.put("STAC", (emitter, i) -> alignmentFlag(emitter, Flags.AC));
+    lifters.put("MOV_CR", SystemLifters::moveControl);
+    lifters.put("MOV_DR", SystemLifters::moveDebug);
+    lifters.put("SMSW", SystemLifters::storeMachineStatus);
+    lifters.put("LMSW", SystemLifters::loadMachineStatus);
+    lifters.put("CLTS", SystemLifters::clearTaskSwitched);
+    lifters.put("RDMSR", (emitter, i) -> privileged(emitter, false, SystemLifters::readMsr));
+    lifters.put("WRMSR", (emitter, i) -> privileged(emitter, true, SystemLifters::writeMsr));
+    lifters.put("RDTSC", (emitter, i) -> emitter.processorHelper(SystemLifters::readTimeStamp));
+    lifters.put("RDTSCP", (emitter, i) -> emitter.processorHelper(SystemLifters::readTimeStampAux));
+    // No performance counter exists, so every counter number is reserved.
+    lifters.put("RDPMC", (emitter, i) -> emitter.processorHelperEnd(SystemLifters::fault));
+    lifters.put("CPUID", (emitter, i) -> emitter.processorHelper(SystemLifters::identify));
+    lifters.put("XGETBV", (emitter, i) -> emitter.stateHelper(SystemLifters::readExtendedControl));
+    lifters.put("XSETBV", SystemLifters::writeExtendedControl);
+    lifters.put("RDRAND", SystemLifters::random);
+    lifters.put("RDSEED", SystemLifters::random);
+    for (String mnemonic : new String[] {"INVD", "WBINVD"}) {
+      // Caches are coherent and nothing in the architecture shows them.
+      lifters.put(mnemonic, (emitter, i) -> emitter.stateHelper(SystemChecks::privileged));
+    }
+    lifters.put("INVLPG", SystemLifters::invalidatePage);
+    lifters.put("INVPCID", SystemLifters::invalidatePcid);
+    for (String mnemonic : new String[] {"CLFLUSH", "CLFLUSHOPT", "CLWB"}) {
+      lifters.put(mnemonic, SystemLifters::flushLine);
+    }
+    for (String mnemonic :
+        new String[] {
+          "LFENCE",
+          "MFENCE",
+          "SFENCE",
+          "PREFETCHNTA",
+          "PREFETCHT0",
+          "PREFETCHT1",
+          "PREFETCHT2",
+          "PREFETCHW"
+        }) {
+      // Memory accesses execute in order, and hints have no architectural effect.
+      lifters.put(mnemonic, (emitter, i) -> {});
+    }
+    for (String mnemonic :
+        new String[] {
+          "UD0",
+          "UD1",
+          "UD2",
+          "RSM",
+          "MONITOR",
+          "MWAIT",
+          "RDPID",
+          "WBNOINVD",
+          "RDPKRU",
+          "WRPKRU",
+          "VMCALL",
+          "VMLAUNCH",
+          "VMRESUME",
+          "VMXOFF",
+          "VMFUNC",
+          "VMPTRLD",
+          "VMCLEAR",
+          "VMXON",
+          "VMPTRST",
+          "VMREAD",
+          "VMWRITE",
+          "INVEPT",
+          "INVVPID"
+        }) {
+      lifters.put(mnemonic, (emitter, i) -> emitter.raise(ProcessorException.INVALID_OPCODE));
+    }
+  }
+
+  /** A helper after the check of CPL. */
+  private static MicroOperation privileged(
+      Emitter emitter, boolean endsBlock, ProcessorHelper helper) {
+    emitter.stateHelper(SystemChecks::privileged);
+    return endsBlock ? emitter.processorHelperEnd(helper) : emitter.processorHelper(helper);
+  }
+
+  private static void fault(Processor processor, MicroOperation o) {
+    throw ProcessorException.generalProtection();
+  }
+
+  private static void pushFlags(Emitter emitter, Instruction i) {
+    if (emitter.codeWidth() != 64) {
+      emitter.stateHelper(SystemChecks::virtual8086Flags);
+    }
+    MicroOperation read = emitter.stateHelper(SystemLifters::readFlags);
+    read.destination = emitter.temporary();
+    StackLifters.push(emitter, i.operandWidth(), read.destination, 0);
+  }
+
+  private static void readFlags(ProcessorState state, MicroOperation o) {
+    state.r[o.destination] = state.rflags() & ~(long) (Flags.RF | Flags.VM);
+  }
+
+  private static void popFlags(Emitter emitter, Instruction i) {
+    if (emitter.codeWidth() != 64) {
+      emitter.stateHelper(SystemChecks::virtual8086Flags);
+    }
+    int value = StackLifters.top(emitter, i.operandWidth(), 0);
+    MicroOperation write = emitter.processorHelperEnd(SystemLifters::writeFlags);
+    write.first = value;
+    write.shift = 64 - i.operandWidth();
+    write.targetShift = 64 - emitter.stackWidth();
+  }
+
+  private static void writeFlags(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    int width = 64 - o.shift;
+    StackAccess.setPointer(state, 64 - o.targetShift, state.r[Slot.RSP] + width / 8);
+    InterruptReturn.popFlags(state, state.r[o.first], width);
+  }
+
+  /** CLI need not end the block: no interrupt is taken inside one. */
+  private static void clearInterruptFlag(ProcessorState state, MicroOperation o) {
+    SystemChecks.interruptFlag(state);
+    state.systemFlags &= ~Flags.IF;
+  }
+
+  private static void setInterruptFlag(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    SystemChecks.interruptFlag(state);
+    if (!state.flag(Flags.IF)) {
+      state.systemFlags |= Flags.IF;
+      state.interruptShadow = true;
+    }
+  }
+
+  private static void halt(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    if (state.cpl != 0) {
+      throw ProcessorException.generalProtection();
+    }
+    state.halted = true;
+  }
+
+  private static void alignmentFlag(Emitter emitter, int value) {
+    emitter.processorHelperEnd(SystemLifters::setAlignmentFlag).immediate = value;
+  }
+
+  /** CLAC and STAC raise #UD, not #GP, outside CPL 0. */
+  private static void setAlignmentFlag(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    if (!state.protectedMode() || state.cpl != 0) {
+      throw ProcessorException.invalidOpcode();
+    }
+    state.systemFlags = state.systemFlags & ~Flags.AC | (int) o.immediate;
+  }
+
+  private static boolean writesRegister(Instruction i, OperandDefinition.Method method) {
+    return i.definition().operands().getFirst().method() == method;
+  }
+
+  private static void moveControl(Emitter emitter, Instruction i) {
+    int register = i.reg();
+    if (register > 4 && register != 8 || register == 1) {
+      emitter.raise(ProcessorException.INVALID_OPCODE);
+      return;
+    }
+    MicroOperation move;
+    if (writesRegister(i, OperandDefinition.Method.CONTROL_REGISTER)) {
+      move = privileged(emitter, true, SystemLifters::writeControl);
+      move.first = i.rm();
+    } else {
+      move = privileged(emitter, false, SystemLifters::readControl);
+      move.destination = i.rm();
+    }
+    move.condition = register;
+    // The operand has the width of the mode, whatever prefixes say.
+    move.shift = emitter.codeWidth() == 64 ? 0 : 32;
+  }
+
+  private static void readControl(Processor processor, MicroOperation o) {
+    processor.state().r[o.destination] =
+        ControlRegisters.read(processor, o.condition) << o.shift >>> o.shift;
+  }
+
+  private static void writeControl(Processor processor, MicroOperation o) {
+    long value = processor.state().r[o.first] << o.shift >>> o.shift;
+    ControlRegisters.write(processor, o.condition, value);
+  }
+
+  private static void moveDebug(Emitter emitter, Instruction i) {
+    MicroOperation move;
+    if (writesRegister(i, OperandDefinition.Method.DEBUG_REGISTER)) {
+      move = privileged(emitter, true, SystemLifters::writeDebug);
+      move.first = i.rm();
+    } else {
+      move = privileged(emitter, false, SystemLifters::readDebug);
+      move.destination = i.rm();
+    }
+    move.condition = i.reg();
+    move.shift = emitter.codeWidth() == 64 ? 0 : 32;
+  }
+
+  private static void readDebug(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    state.r[o.destination] = DebugRegisters.read(state, o.condition) << o.shift >>> o.shift;
+  }
+
+  private static void writeDebug(Processor processor, MicroOperation o) {
+    long value = processor.state().r[o.first] << o.shift >>> o.shift;
+    DebugRegisters.write(processor, o.condition, value);
+  }
+
+  private static void storeMachineStatus(Emitter emitter, Instruction i) {
+    emitter.stateHelper(SystemChecks::userModePrevention);
+    MicroOperation read =
+        emitter.stateHelper((state, operation) -> state.r[operation.destination] = state.cr0);
+    read.destination = emitter.temporary();
+    SegmentLifters.storeShort(emitter, i, read.destination);
+  }
+
+  private static void loadMachineStatus(Emitter emitter, Instruction i) {
+    emitter.stateHelper(SystemChecks::privileged);
+    int value = Operand.of(emitter, i, 0, false).slot();
+    emitter.processorHelperEnd(SystemLifters::writeMachineStatus).first = value;
+  }
+
+  private static void writeMachineStatus(Processor processor, MicroOperation o) {
+    ControlRegisters.writeMachineStatusWord(processor, processor.state().r[o.first] & 0xffff);
+  }
+
+  private static void clearTaskSwitched(Emitter emitter, Instruction i) {
+    privileged(
+        emitter, true, (processor, operation) -> processor.state().cr0 &= ~ControlBits.CR0_TS);
+  }
+
+  private static void setPair(ProcessorState state, long value) {
+    state.r[Slot.RAX] = value & 0xffffffffL;
+    state.r[Slot.RDX] = value >>> 32;
+  }
+
+  private static long pair(ProcessorState state) {
+    return state.r[Slot.RAX] & 0xffffffffL | state.r[Slot.RDX] << 32;
+  }
+
+  private static void readMsr(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    setPair(state, ModelSpecificRegisters.read(processor, (int) state.r[Slot.RCX]));
+  }
+
+  private static void writeMsr(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    ModelSpecificRegisters.write(processor, (int) state.r[Slot.RCX], pair(state));
+  }
+
+  private static void readTimeStamp(Processor processor, MicroOperation o) {
+    SystemChecks.timeStamp(processor.state());
+    setPair(processor.state(), processor.timeStamp());
+  }
+
+  private static void readTimeStampAux(Processor processor, MicroOperation o) {
+    readTimeStamp(processor, o);
+    processor.state().r[Slot.RCX] = processor.state().tscAux & 0xffffffffL;
+  }
+
+  private static void identify(Processor processor, MicroOperation o) {
+    long[] r = processor.state().r;
+    int[] values = processor.model().cpuid(processor, (int) r[Slot.RAX], (int) r[Slot.RCX]);
+    r[Slot.RAX] = values[0] & 0xffffffffL;
+    r[Slot.RBX] = values[1] & 0xffffffffL;
+    r[Slot.RCX] = values[2] & 0xffffffffL;
+    r[Slot.RDX] = values[3] & 0xffffffffL;
+  }
+
+  private static void readExtendedControl(ProcessorState state, MicroOperation o) {
+    SystemChecks.extendedState(state);
+    if ((int) state.r[Slot.RCX] != 0) {
+      throw ProcessorException.generalProtection();
+    }
+    setPair(state, state.xcr0);
+  }
+
+  private static void writeExtendedControl(Emitter emitter, Instruction i) {
+    emitter.processorHelperEnd(SystemLifters::setExtendedControl);
+  }
+
+  private static void setExtendedControl(Processor processor, MicroOperation o) {
+    ProcessorState state = processor.state();
+    SystemChecks.extendedState(state);
+    SystemChecks.privileged(state, o);
+    ControlRegisters.writeExtendedControl(processor, (int) state.r[Slot.RCX], pair(state));
+  }
+
+  private static void random(Emitter emitter, Instruction i) {
+    MicroOperation draw = emitter.stateHelper(SystemLifters::draw);
+    draw.destination = i.rm();
+    draw.shift = 64 - i.operandWidth();
+    draw.keep = Emitter.keep(i.operandWidth());
+  }
+
+  /**
+   * The next number of a SplitMix64 sequence (Steele, Lea, Flood 2014), so that a run can be
+   * repeated. There is always one: CF is set, the other flags are cleared.
+   */
+  private static void draw(ProcessorState state, MicroOperation o) {
+    state.randomState += 0x9e3779b97f4a7c15L;
+    long value = state.randomState;
+    value = (value ^ value >>> 30) * 0xbf58476d1ce4e5b9L;
+    value = (value ^ value >>> 27) * 0x94d049bb133111ebL;
+    value ^= value >>> 31;
+    state.r[o.destination] = state.r[o.destination] & o.keep | value << o.shift >>> o.shift;
+    state.setStatusFlags(Flags.CF);
+  }
+
+  /** Linear address of a memory operand, without the check that it is canonical. */
+  static long linear(ProcessorState state, MicroOperation o) {
+    return state.r[o.base]
+        + (state.r[o.index] << o.scale)
+        + o.displacement
+        + state.r[o.segmentBase];
+  }
+
+  /** Linear address of a memory operand; #SS(0) or #GP(0) unless it is canonical. */
+  static long checkedLinear(ProcessorState state, MicroOperation o, int bytes) {
+    long linear = linear(state, o);
+    if (state.longMode()
+        && !(ProcessorState.canonical(linear) && ProcessorState.canonical(linear + bytes - 1))) {
+      throw o.stack
+          ? ProcessorException.of(ProcessorException.STACK_FAULT, 0)
+          : ProcessorException.generalProtection();
+    }
+    return linear;
+  }
+
+  private static void invalidatePage(Emitter emitter, Instruction i) {
+    emitter.stateHelper(SystemChecks::privileged);
+    Memory memory = emitter.memory(i, 1, false);
+    Emitter.address(
+        emitter.processorHelperEnd((processor, operation) -> {
+          long linear = linear(processor.state(), operation);
+          // A non-canonical address has no translation to drop, and raises nothing.
+          if (ProcessorState.canonical(linear)) {
+            processor.memory().invalidatePage(linear);
+          }
+        }),
+        memory);
+  }
+
+  private static void invalidatePcid(Emitter emitter, Instruction i) {
+    emitter.stateHelper(SystemChecks::protectedMode);
+    emitter.stateHelper(SystemChecks::privileged);
+    Memory memory = emitter.memory(i, 16, false);
+    int low = emitter.load(memory, 64);
+    int high = emitter.load(memory.plus(8), 64);
+    MicroOperation invalidate = emitter.processorHelperEnd(SystemLifters::invalidateByPcid);
+    invalidate.destination = i.reg();
+    invalidate.first = low;
+    invalidate.second = high;
+    invalidate.shift = emitter.codeWidth() == 64 ? 0 : 32;
+  }
+
+  private static void invalidateByPcid(Processor processor, MicroOperation o) {
+    long[] r = processor.state().r;
+    long type = r[o.destination] << o.shift >>> o.shift;
+    ControlRegisters.invalidatePcid(processor, type, r[o.first], r[o.second]);
+  }
+
+  /** Cache-line instructions have no effect but the faults of a byte load. */
+  private static void flushLine(Emitter emitter, Instruction i) {
+    Memory memory = emitter.memory(i, 1, false);
+    Emitter.address(
+        emitter.processorHelper((processor, operation) ->
+            processor.memory().checkLoad(checkedLinear(processor.state(), operation, 1), 1)),
+        memory);
+  }
+
+  /** The slot that holds a selector, filled when the micro-operation executes. */
+  static int selector(Emitter emitter, int segment) {
+    MicroOperation read =
+        emitter.stateHelper((state, operation) ->
+            state.r[operation.destination] = state.selector[operation.condition]);
+    read.destination = emitter.temporary();
+    read.condition = segment;
+    return read.destination;
+  }
+
+  /** Whether loading the segment register holds off events until the next instruction is done. */
+  static void shadowAfterStackLoad(ProcessorState state, int segment) {
+    if (segment == SegmentRegister.SS) {
+      state.interruptShadow = true;
+      state.debugShadow = true;
+    }
+  }
+}
