@@ -48,7 +48,7 @@ final class MachineExecutor implements CaseExecutor {
     processor =
         new Processor(
             0,
-            new CpuModel(),
+            CpuModel.load(CpuModel.DEFAULT),
             physical,
             new IoSpace("ports"),
             clock,
