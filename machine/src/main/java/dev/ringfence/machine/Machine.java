@@ -2,22 +2,131 @@ package dev.ringfence.machine;
 
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.boot.BootImage;
+import dev.ringfence.machine.boot.InitialState;
+import dev.ringfence.machine.cpu.CpuModel;
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.ProcessorReset;
+import dev.ringfence.machine.device.Platform;
+import dev.ringfence.machine.device.PlatformConfiguration;
+import dev.ringfence.machine.device.host.BlockBackend;
+import dev.ringfence.machine.device.host.ImageFile;
+import dev.ringfence.machine.device.host.MachineControl;
+import dev.ringfence.machine.interpret.CodeCache;
+import dev.ringfence.machine.interpret.ProcessorLoop;
+import dev.ringfence.machine.interrupt.LocalApic;
+import dev.ringfence.machine.interrupt.TripleFault;
+import dev.ringfence.machine.memory.IoSpace;
+import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.Stateful;
+import dev.ringfence.machine.time.TimeStampCounter;
+import dev.ringfence.machine.time.VirtualClock;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.IntConsumer;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A PC. It runs on the thread that calls {@link #run}; only {@link #requestStop} may be called by
  * another.
+ *
+ * <p>Processors take turns on that thread: the one whose time is earliest runs until it is a quantum ahead of the next,
+ * or a timer is due. Turns depend on instruction counts alone, so runs repeat exactly.
  */
-// The executor fills in what is only declared here.
-@SuppressWarnings("DoNotCallSuggester")
 public final class Machine implements AutoCloseable {
+  /**
+   * How far, in nanoseconds, one processor may run ahead of another. A short quantum makes waiting for each other cheap,
+   * a long one makes switching rare.
+   */
+  private static final long QUANTUM = 2_000;
+
+  /** Longest stretch without a look at requests of the host, in nanoseconds of virtual time. */
+  private static final long LONGEST_TURN = 4_000_000;
+
   private final MachineConfiguration configuration;
+  private final PhysicalMemory memory;
+  private final IoSpace ports = new IoSpace("port");
+  private final VirtualClock clock = new VirtualClock();
+  private final CodeCache codeCache;
+  private final Platform platform;
+  private final List<Processor> processors = new ArrayList<>();
+  private final List<ProcessorLoop> loops = new ArrayList<>();
+  private final List<BlockBackend> disks = new ArrayList<>();
+  private final Map<ConsolePort, IntConsumer> consoles = new EnumMap<>(ConsolePort.class);
+  private final ConsoleHistory history = new ConsoleHistory();
+  private final MachineState machineState = new MachineState(this);
+  private int current;
+  private @Nullable StopReason stopReason;
+  private volatile boolean stopRequested;
+  private LongConsumer idleListener = nanoseconds -> {};
 
   /** Builds the machine and switches it on; it has nothing to execute yet. */
   public Machine(MachineConfiguration configuration) {
     this.configuration = configuration;
+    CpuModel model = CpuModel.load(configuration.cpuModel());
+    for (Disk disk : configuration.disks()) {
+      disks.add(
+          ImageFile.open(
+              disk.file(),
+              disk.writable() ? ImageFile.Mode.WRITABLE : ImageFile.Mode.COPY_ON_WRITE));
+    }
+    memory = new PhysicalMemory(configuration.memoryBytes());
+    codeCache = new CodeCache(memory);
+    TimeStampCounter timeStampCounter = new TimeStampCounter(model.timeStampCounterHertz());
+    platform =
+        new Platform(
+            new PlatformConfiguration(
+                configuration.processors(),
+                model.physicalAddressBits(),
+                model.apicTimer(),
+                configuration.startDate(),
+                configuration.seed(),
+                disks,
+                value -> output(ConsolePort.COM1, value),
+                value -> output(ConsolePort.COM2, value),
+                value -> output(ConsolePort.VIRTIO_CONSOLE, value),
+                configuration.debugExitPort()),
+            memory,
+            ports,
+            clock,
+            timeStampCounter,
+            () -> current,
+            new Control());
+    for (int i = 0; i < configuration.processors(); i++) {
+      Processor processor = new Processor(i, model, memory, ports, clock, timeStampCounter);
+      LocalApic apic = platform.localApics().get(i);
+      processor.connect(apic);
+      apic.connect(processor, () -> processor.state().tscOffset);
+      ProcessorReset.powerOn(processor, configuration.processors(), configuration.seed());
+      processors.add(processor);
+      loops.add(new ProcessorLoop(processor, codeCache, memory));
+    }
+  }
+
+  private final class Control implements MachineControl {
+    @Override
+    public void powerOff() {
+      stop(new StopReason.PowerOff());
+    }
+
+    @Override
+    public void reset() {
+      stop(new StopReason.Reset());
+    }
+
+    @Override
+    public void exit(int status) {
+      stop(new StopReason.DebugExit(status));
+    }
+
+    private void stop(StopReason reason) {
+      stopReason = reason;
+      processors.get(current).requestStop();
+    }
   }
 
   public MachineConfiguration configuration() {
@@ -30,7 +139,10 @@ public final class Machine implements AutoCloseable {
    * @throws BadInputException if image, initrds and memory do not fit each other
    */
   public void load(BootImage image, String commandLine, List<BootFile> initrds) {
-    throw new UnsupportedOperationException();
+    InitialState initial = image.load(memory, commandLine, initrds);
+    Processor first = processors.getFirst();
+    initial.applyTo(first.state());
+    first.memory().invalidateAll();
   }
 
   /**
@@ -39,22 +151,139 @@ public final class Machine implements AutoCloseable {
    * @throws GuestTroubleException if the guest cannot go on
    */
   public StopReason run(RunLimits limits) {
-    throw new UnsupportedOperationException();
+    try {
+      return runProcessors(limits);
+    } catch (TripleFault e) {
+      throw new GuestTroubleException(report("triple fault: " + e.getMessage()));
+    } catch (ProcessorLoop.ExecutionOutsideMemory e) {
+      throw new GuestTroubleException(report(e.getMessage()));
+    }
   }
 
-  /** Makes {@link #run} return at the next instruction boundary. */
+  private StopReason runProcessors(RunLimits limits) {
+    while (true) {
+      if (stopReason != null) {
+        StopReason reason = stopReason;
+        stopReason = null;
+        processors.get(current).clearStopRequest();
+        return reason;
+      }
+      if (stopRequested) {
+        stopRequested = false;
+        return new StopReason.Requested();
+      }
+      long left = limits.instructions() - instructions();
+      if (left <= 0) {
+        return new StopReason.InstructionLimit();
+      }
+      int next = earliest();
+      long deadline = clock.nextDeadline();
+      if (next < 0) {
+        if (Math.min(deadline, limits.nanoseconds()) == VirtualClock.NEVER) {
+          throw new GuestTroubleException(
+              report("all processors are halted and no timer is armed: nothing can wake them"));
+        }
+        if (limits.nanoseconds() < deadline) {
+          clock.setNow(limits.nanoseconds());
+          return new StopReason.TimeLimit();
+        }
+        sleepUntil(deadline);
+        continue;
+      }
+      Processor processor = processors.get(next);
+      if (processor.time() >= limits.nanoseconds()) {
+        return new StopReason.TimeLimit();
+      }
+      if (deadline <= processor.time()) {
+        clock.setNow(deadline);
+        clock.expire();
+        continue;
+      }
+      current = next;
+      loops.get(next).run(turnEnd(next, Math.min(limits.nanoseconds(), processor.time() + left)));
+      clock.setNow(processor.time());
+    }
+  }
+
+  /** All processors are idle: time jumps to the next timer. */
+  private void sleepUntil(long deadline) {
+    long idle = Math.max(0, deadline - clock.now());
+    if (idle > 0) {
+      idleListener.accept(idle);
+    }
+    if (!stopRequested) {
+      clock.setNow(deadline);
+      clock.expire();
+    }
+  }
+
+  /** The active processor whose time is earliest, or -1. One that has just been woken starts now. */
+  private int earliest() {
+    int earliest = -1;
+    for (int i = 0; i < processors.size(); i++) {
+      Processor processor = processors.get(i);
+      if (processor.idle()) {
+        continue;
+      }
+      if (processor.wasIdle()) {
+        processor.wake(clock.now());
+      }
+      if (earliest < 0 || processor.time() < processors.get(earliest).time()) {
+        earliest = i;
+      }
+    }
+    return earliest;
+  }
+
+  private long turnEnd(int running, long limit) {
+    long end = Math.min(limit, processors.get(running).time() + LONGEST_TURN);
+    for (int i = 0; i < processors.size(); i++) {
+      Processor other = processors.get(i);
+      if (i != running && !other.state().waitsForStartup) {
+        end = Math.min(end, Math.max(other.idle() ? 0 : other.time(), processors.get(running).time()) + QUANTUM);
+      }
+    }
+    return end;
+  }
+
+  /** Makes {@link #run} return at an instruction boundary soon. */
   public void requestStop() {
-    throw new UnsupportedOperationException();
+    stopRequested = true;
+  }
+
+  /**
+   * Sets who is told that all processors are idle, before time jumps ahead by the given nanoseconds. Someone at a console
+   * lets real time pass there; the guest sees no difference. The listener may call {@link #requestStop}, and time then
+   * does not jump.
+   */
+  public void setIdleListener(LongConsumer listener) {
+    idleListener = listener;
   }
 
   /** Instructions that all processors have executed since power-on. */
   public long instructions() {
-    throw new UnsupportedOperationException();
+    long sum = 0;
+    for (Processor processor : processors) {
+      sum += processor.instructions();
+    }
+    return sum;
   }
 
   /** Virtual time since power-on. */
   public long nanoseconds() {
-    throw new UnsupportedOperationException();
+    return clock.now();
+  }
+
+  public List<Processor> processors() {
+    return List.copyOf(processors);
+  }
+
+  public PhysicalMemory memory() {
+    return memory;
+  }
+
+  VirtualClock clock() {
+    return clock;
   }
 
   /**
@@ -62,7 +291,17 @@ public final class Machine implements AutoCloseable {
    * middle of an instruction; it may call {@link #requestStop}.
    */
   public void connect(ConsolePort port, IntConsumer output) {
-    throw new UnsupportedOperationException();
+    consoles.put(port, output);
+  }
+
+  private void output(ConsolePort port, int value) {
+    if (port == ConsolePort.COM1) {
+      history.add(value);
+    }
+    IntConsumer sink = consoles.get(port);
+    if (sink != null) {
+      sink.accept(value);
+    }
   }
 
   /**
@@ -70,12 +309,26 @@ public final class Machine implements AutoCloseable {
    * and with it the run, repeatable.
    */
   public void input(ConsolePort port, byte[] bytes) {
-    throw new UnsupportedOperationException();
+    switch (port) {
+      case COM1 -> platform.receiveSerial(bytes);
+      case COM2 -> platform.receiveSecondSerial(bytes);
+      case VIRTIO_CONSOLE -> platform.receiveConsole(bytes);
+    }
   }
 
   /** The parts whose state makes up the machine, always in the same order. */
   public List<Stateful> parts() {
-    throw new UnsupportedOperationException();
+    List<Stateful> parts = new ArrayList<>();
+    parts.add(machineState);
+    parts.add(memory);
+    parts.addAll(platform.parts());
+    parts.addAll(processors);
+    return parts;
+  }
+
+  /** After all parts were restored: what was decoded from memory is void. */
+  void restored() {
+    codeCache.clear();
   }
 
   /**
@@ -83,12 +336,19 @@ public final class Machine implements AutoCloseable {
    * last console lines.
    */
   public String report(String whatHappened) {
-    throw new UnsupportedOperationException();
+    return MachineReport.of(whatHappened, processors, current, memory, history.lastLines(20));
   }
 
   /** Gives memory and disk images back. */
   @Override
   public void close() {
-    throw new UnsupportedOperationException();
+    memory.close();
+    for (BlockBackend disk : disks) {
+      try {
+        disk.close();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
   }
 }

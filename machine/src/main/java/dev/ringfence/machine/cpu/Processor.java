@@ -24,6 +24,7 @@ public final class Processor implements ProcessorSignals {
   private long time;
   private long instructions;
   private boolean attention = true;
+  private boolean stopRequested;
   private boolean nonMaskablePending;
   private boolean initPending;
   private int startupVector = -1;
@@ -138,6 +139,25 @@ public final class Processor implements ProcessorSignals {
   /** Makes the executor look for interrupts and other events before the next instruction. */
   public void requestAttention() {
     attention = true;
+  }
+
+  /** Makes the executor return at the next instruction boundary. */
+  public void requestStop() {
+    stopRequested = true;
+    attention = true;
+  }
+
+  public boolean stopRequested() {
+    return stopRequested;
+  }
+
+  public void clearStopRequest() {
+    stopRequested = false;
+  }
+
+  /** Whether the processor waits for an interrupt or a start-up message, and none has come. */
+  public boolean idle() {
+    return (state.halted || state.waitsForStartup) && !attention;
   }
 
   /** Whether the executor must look for events. */

@@ -1,0 +1,30 @@
+package dev.ringfence.machine;
+
+import dev.ringfence.machine.snapshot.StateReader;
+import dev.ringfence.machine.snapshot.StateWriter;
+import dev.ringfence.machine.snapshot.Stateful;
+
+/** The part of a machine's state that belongs to no device or processor: its time. */
+final class MachineState implements Stateful {
+  private final Machine machine;
+
+  MachineState(Machine machine) {
+    this.machine = machine;
+  }
+
+  @Override
+  public String stateName() {
+    return "machine";
+  }
+
+  @Override
+  public void save(StateWriter out) {
+    out.writeLong(machine.clock().now());
+  }
+
+  @Override
+  public void restore(StateReader in) {
+    machine.clock().setNow(in.readLong());
+    machine.restored();
+  }
+}
