@@ -2,7 +2,9 @@ package dev.ringfence.machine;
 
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.boot.BootImage;
+import dev.ringfence.machine.boot.Firmware;
 import dev.ringfence.machine.boot.InitialState;
+import dev.ringfence.machine.boot.MemoryRange;
 import dev.ringfence.machine.cpu.CpuModel;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorReset;
@@ -18,6 +20,7 @@ import dev.ringfence.machine.interrupt.TripleFault;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.Stateful;
+import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.io.IOException;
@@ -76,13 +79,13 @@ public final class Machine implements AutoCloseable {
     }
     memory = new PhysicalMemory(configuration.memoryBytes());
     codeCache = new CodeCache(memory);
-    TimeStampCounter timeStampCounter = new TimeStampCounter(model.timeStampCounterHertz());
+    TimeStampCounter timeStampCounter = new TimeStampCounter(model.tscHertz());
     platform =
         new Platform(
             new PlatformConfiguration(
                 configuration.processors(),
                 model.physicalAddressBits(),
-                model.apicTimer(),
+                new Frequency(model.crystalHertz()),
                 configuration.startDate(),
                 configuration.seed(),
                 disks,
@@ -101,7 +104,7 @@ public final class Machine implements AutoCloseable {
       LocalApic apic = platform.localApics().get(i);
       processor.connect(apic);
       apic.connect(processor, () -> processor.state().tscOffset);
-      ProcessorReset.powerOn(processor, configuration.processors(), configuration.seed());
+      ProcessorReset.powerUp(processor);
       processors.add(processor);
       loops.add(new ProcessorLoop(processor, codeCache, memory));
     }
@@ -139,7 +142,13 @@ public final class Machine implements AutoCloseable {
    * @throws BadInputException if image, initrds and memory do not fit each other
    */
   public void load(BootImage image, String commandLine, List<BootFile> initrds) {
-    InitialState initial = image.load(memory, commandLine, initrds);
+    Firmware firmware =
+        new Firmware(
+            Platform.ACPI_ADDRESS,
+            List.of(
+                new MemoryRange(
+                    Platform.ACPI_ADDRESS, Platform.ACPI_BYTES, MemoryRange.Kind.RESERVED)));
+    InitialState initial = image.load(memory, firmware, commandLine, initrds);
     Processor first = processors.getFirst();
     initial.applyTo(first.state());
     first.memory().invalidateAll();
@@ -225,9 +234,7 @@ public final class Machine implements AutoCloseable {
       if (processor.idle()) {
         continue;
       }
-      if (processor.wasIdle()) {
-        processor.wake(clock.now());
-      }
+      processor.wake(clock.now());
       if (earliest < 0 || processor.time() < processors.get(earliest).time()) {
         earliest = i;
       }

@@ -5,13 +5,16 @@ import dev.ringfence.machine.interrupt.ProcessorSignals;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.snapshot.StateReader;
+import dev.ringfence.machine.snapshot.StateWriter;
+import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** One processor: its state, and what its instructions can reach. */
-public final class Processor implements ProcessorSignals {
+public final class Processor implements ProcessorSignals, Stateful {
   private final int index;
   private final CpuModel model;
   private final ProcessorState state = new ProcessorState();
@@ -25,6 +28,7 @@ public final class Processor implements ProcessorSignals {
   private long instructions;
   private boolean attention = true;
   private boolean stopRequested;
+  private boolean asleep;
   private boolean nonMaskablePending;
   private boolean initPending;
   private int startupVector = -1;
@@ -155,9 +159,22 @@ public final class Processor implements ProcessorSignals {
     stopRequested = false;
   }
 
-  /** Whether the processor waits for an interrupt or a start-up message, and none has come. */
+  /** Called by the executor when there is nothing to execute. */
+  public void fallAsleep() {
+    asleep = true;
+  }
+
+  /** Whether the executor found nothing to execute, and nothing has happened since. */
   public boolean idle() {
-    return (state.halted || state.waitsForStartup) && !attention;
+    return asleep && !attention;
+  }
+
+  /** A processor that was asleep goes on at the given time, when what woke it happened. */
+  public void wake(long nanoseconds) {
+    if (asleep) {
+      asleep = false;
+      time = Math.max(time, nanoseconds);
+    }
   }
 
   /** Whether the executor must look for events. */
@@ -222,5 +239,36 @@ public final class Processor implements ProcessorSignals {
   /** Takes the pending NMI. */
   public void takeNonMaskable() {
     nonMaskablePending = false;
+  }
+
+  @Override
+  public String stateName() {
+    return "processor-" + index;
+  }
+
+  @Override
+  public void save(StateWriter out) {
+    out.writeLong(time);
+    out.writeLong(instructions);
+    out.writeBoolean(nonMaskablePending);
+    out.writeBoolean(initPending);
+    out.writeInt(startupVector);
+    out.writeBoolean(asleep);
+    out.writeBoolean(attention);
+    state.save(out);
+    memory.save(out);
+  }
+
+  @Override
+  public void restore(StateReader in) {
+    time = in.readLong();
+    instructions = in.readLong();
+    nonMaskablePending = in.readBoolean();
+    initPending = in.readBoolean();
+    startupVector = in.readInt("start-up vector", -1, 255);
+    asleep = in.readBoolean();
+    attention = in.readBoolean();
+    state.restore(in);
+    memory.restore(in);
   }
 }

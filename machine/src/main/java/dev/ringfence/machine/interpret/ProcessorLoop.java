@@ -76,9 +76,10 @@ public final class ProcessorLoop {
     if (state.waitsForStartup) {
       int vector = processor.takeStartup();
       if (vector < 0) {
+        processor.fallAsleep();
         return false;
       }
-      ProcessorReset.startup(processor, vector);
+      ProcessorReset.startUp(processor, vector);
       memory.contextChanged();
     }
     processor.clock().setNow(processor.time());
@@ -96,6 +97,7 @@ public final class ProcessorLoop {
       }
     }
     if (state.halted) {
+      processor.fallAsleep();
       return false;
     }
     if (InstructionBoundary.mustStep(state)) {

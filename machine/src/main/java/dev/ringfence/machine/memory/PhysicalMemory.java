@@ -114,6 +114,11 @@ public final class PhysicalMemory implements Stateful {
     return offset < HOLE_START ? offset : offset + (HOLE_END - HOLE_START);
   }
 
+  /** Number of the RAM page at a host address that {@link #hostAddressOfPage} gave. */
+  public int ramPageAtHost(long hostPage) {
+    return (int) (hostPage - host >>> 12);
+  }
+
   /** Number of RAM pages. */
   public int ramPages() {
     return codePages.length;

@@ -6,6 +6,8 @@ import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.memory.HostMemory;
 import dev.ringfence.machine.memory.PhysicalMemory;
+import dev.ringfence.machine.snapshot.StateReader;
+import dev.ringfence.machine.snapshot.StateWriter;
 import java.util.Arrays;
 
 /**
@@ -129,15 +131,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public void contextChanged() {
-    long now =
-        state.cr0 & (ControlBits.CR0_WP | ControlBits.CR0_PG)
-            | state.cr4
-                & (ControlBits.CR4_SMEP
-                    | ControlBits.CR4_SMAP
-                    | ControlBits.CR4_PAE
-                    | ControlBits.CR4_PSE
-                    | ControlBits.CR4_PGE)
-            | (state.efer & (ControlBits.EFER_NXE | ControlBits.EFER_LMA)) << 32;
+    long now = currentModes();
     if (now != modes) {
       modes = now;
       clearFastTables();
@@ -149,6 +143,18 @@ public final class TranslatedMemory implements LinearMemory {
     }
     boolean smap = (state.cr4 & ControlBits.CR4_SMAP) != 0 && (state.systemFlags & Flags.AC) == 0;
     context = (long) slot << 2 | (state.cpl == 3 ? CONTEXT_USER : smap ? CONTEXT_NO_USER_PAGES : 0);
+  }
+
+  /** What, besides the context, decides which accesses are permitted. */
+  private long currentModes() {
+    return state.cr0 & (ControlBits.CR0_WP | ControlBits.CR0_PG)
+            | state.cr4
+                & (ControlBits.CR4_SMEP
+                    | ControlBits.CR4_SMAP
+                    | ControlBits.CR4_PAE
+                    | ControlBits.CR4_PSE
+                    | ControlBits.CR4_PGE)
+            | (state.efer & (ControlBits.EFER_NXE | ControlBits.EFER_LMA)) << 32;
   }
 
   private int allocateSlot(int pcid) {
@@ -652,5 +658,51 @@ public final class TranslatedMemory implements LinearMemory {
     return walker.probe(state, view.root(state), linear)
         ? walker.frame | linear & (1L << walker.pageBits) - 1
         : -1;
+  }
+
+  /**
+   * Writes all translations, so that a restored machine has the same stale ones as the machine that
+   * went on. Host addresses are written as numbers of RAM pages.
+   */
+  public void save(StateWriter out) {
+    out.writeInt(nextSlot);
+    for (short pcidSlot : slotOfPcid) {
+      out.writeInt(pcidSlot);
+    }
+    buffer.save(out);
+    for (long[] table : new long[][] {readTable, writeTable, fetchTable}) {
+      for (int entry = 0; entry < table.length; entry += 2) {
+        out.writeLong(table[entry]);
+        out.writeInt(table[entry] == -1 ? -1 : ramPageOf(table, entry));
+      }
+    }
+  }
+
+  private int ramPageOf(long[] table, int entry) {
+    return table == fetchTable
+        ? (int) table[entry + 1]
+        : physical.ramPageAtHost((table[entry] & PAGE) + table[entry + 1]);
+  }
+
+  /** Reads what {@link #save} wrote, once the processor's state has been restored. */
+  public void restore(StateReader in) {
+    nextSlot = in.readInt("next translation slot", 0, SLOTS);
+    for (int pcid = 0; pcid < slotOfPcid.length; pcid++) {
+      slotOfPcid[pcid] = (short) in.readInt("translation slot", -1, SLOTS - 1);
+    }
+    buffer.restore(in);
+    for (long[] table : new long[][] {readTable, writeTable, fetchTable}) {
+      for (int entry = 0; entry < table.length; entry += 2) {
+        long tag = in.readLong();
+        int ramPage = in.readInt("translated page", -1, physical.ramPages() - 1);
+        table[entry] = ramPage < 0 ? -1 : tag;
+        table[entry + 1] =
+            table == fetchTable || ramPage < 0
+                ? ramPage
+                : physical.hostAddressOfPage(ramPage) - (tag & PAGE);
+      }
+    }
+    modes = currentModes();
+    contextChanged();
   }
 }

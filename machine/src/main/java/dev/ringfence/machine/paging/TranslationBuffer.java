@@ -1,5 +1,7 @@
 package dev.ringfence.machine.paging;
 
+import dev.ringfence.machine.snapshot.StateReader;
+import dev.ringfence.machine.snapshot.StateWriter;
 import java.util.Arrays;
 
 /**
@@ -128,6 +130,22 @@ final class TranslationBuffer {
           table[i] = -1;
         }
       }
+    }
+  }
+
+  void save(StateWriter out) {
+    for (int table = 0; table < PAGE_BITS.length; table++) {
+      out.writeBoolean(used[table]);
+      out.writeLongs(keys[table]);
+      out.writeLongs(values[table]);
+    }
+  }
+
+  void restore(StateReader in) {
+    for (int table = 0; table < PAGE_BITS.length; table++) {
+      used[table] = in.readBoolean();
+      in.readLongs(keys[table]);
+      in.readLongs(values[table]);
     }
   }
 }
