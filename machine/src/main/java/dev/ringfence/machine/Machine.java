@@ -37,13 +37,14 @@ import org.jspecify.annotations.Nullable;
  * A PC. It runs on the thread that calls {@link #run}; only {@link #requestStop} may be called by
  * another.
  *
- * <p>Processors take turns on that thread: the one whose time is earliest runs until it is a quantum ahead of the next,
- * or a timer is due. Turns depend on instruction counts alone, so runs repeat exactly.
+ * <p>Processors take turns on that thread: the one whose time is earliest runs until it is a
+ * quantum ahead of the next, or a timer is due. Turns depend on instruction counts alone, so runs
+ * repeat exactly.
  */
 public final class Machine implements AutoCloseable {
   /**
-   * How far, in nanoseconds, one processor may run ahead of another. A short quantum makes waiting for each other cheap,
-   * a long one makes switching rare.
+   * How far, in nanoseconds, one processor may run ahead of another. A short quantum makes waiting
+   * for each other cheap, a long one makes switching rare.
    */
   private static final long QUANTUM = 2_000;
 
@@ -147,7 +148,7 @@ public final class Machine implements AutoCloseable {
             Platform.ACPI_ADDRESS,
             List.of(
                 new MemoryRange(
-                    Platform.ACPI_ADDRESS, Platform.ACPI_BYTES, MemoryRange.Kind.RESERVED)));
+                    Platform.ACPI_ADDRESS, Platform.ACPI_BYTES, MemoryRange.Type.RESERVED)));
     InitialState initial = image.load(memory, firmware, commandLine, initrds);
     Processor first = processors.getFirst();
     initial.applyTo(first.state());
@@ -226,7 +227,9 @@ public final class Machine implements AutoCloseable {
     }
   }
 
-  /** The active processor whose time is earliest, or -1. One that has just been woken starts now. */
+  /**
+   * The active processor whose time is earliest, or -1. One that has just been woken starts now.
+   */
   private int earliest() {
     int earliest = -1;
     for (int i = 0; i < processors.size(); i++) {
@@ -247,7 +250,11 @@ public final class Machine implements AutoCloseable {
     for (int i = 0; i < processors.size(); i++) {
       Processor other = processors.get(i);
       if (i != running && !other.state().waitsForStartup) {
-        end = Math.min(end, Math.max(other.idle() ? 0 : other.time(), processors.get(running).time()) + QUANTUM);
+        end =
+            Math.min(
+                end,
+                Math.max(other.idle() ? 0 : other.time(), processors.get(running).time())
+                    + QUANTUM);
       }
     }
     return end;
@@ -259,9 +266,9 @@ public final class Machine implements AutoCloseable {
   }
 
   /**
-   * Sets who is told that all processors are idle, before time jumps ahead by the given nanoseconds. Someone at a console
-   * lets real time pass there; the guest sees no difference. The listener may call {@link #requestStop}, and time then
-   * does not jump.
+   * Sets who is told that all processors are idle, before time jumps ahead by the given
+   * nanoseconds. Someone at a console lets real time pass there; the guest sees no difference. The
+   * listener may call {@link #requestStop}, and time then does not jump.
    */
   public void setIdleListener(LongConsumer listener) {
     idleListener = listener;

@@ -13,11 +13,13 @@ import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
 
 /**
- * Runs one processor: finds blocks, has them executed, and between them delivers interrupts and exceptions.
+ * Runs one processor: finds blocks, has them executed, and between them delivers interrupts and
+ * exceptions.
  *
- * <p>An event is taken at the first instruction boundary at which it is there. Blocks end after every instruction that
- * could let one in, slow memory accesses leave the block, and a block is cut short where the time given ends, so what
- * the guest sees does not depend on how code is divided into blocks.
+ * <p>An event is taken at the first instruction boundary at which it is there. Blocks end after
+ * every instruction that could let one in, slow memory accesses leave the block, and a block is cut
+ * short where the time given ends, so what the guest sees does not depend on how code is divided
+ * into blocks.
  */
 public final class ProcessorLoop {
   private final Processor processor;
@@ -38,15 +40,16 @@ public final class ProcessorLoop {
   }
 
   /**
-   * Runs until the processor's time reaches {@code until} or the deadline of a timer, or it has nothing to execute, or
-   * {@link Processor#requestStop} was called.
+   * Runs until the processor's time reaches {@code until} or the deadline of a timer, or it has
+   * nothing to execute, or {@link Processor#requestStop} was called.
    *
    * @throws dev.ringfence.machine.interrupt.TripleFault if the processor shuts down
    */
   public void run(long until) {
     memory.contextChanged();
     while (true) {
-      // A device access may have armed a timer; it asks for attention, so the limit is taken anew here.
+      // A device access may have armed a timer; it asks for attention, so the limit is taken anew
+      // here.
       long limit = Math.min(until, processor.clock().nextDeadline());
       if (processor.time() >= limit) {
         return;
@@ -61,7 +64,8 @@ public final class ProcessorLoop {
   }
 
   /**
-   * Looks for events in the order of SDM volume 3, table 6-2. Returns false if the processor has nothing to execute.
+   * Looks for events in the order of SDM volume 3, table 6-2. Returns false if the processor has
+   * nothing to execute.
    */
   private boolean attend() {
     processor.attended();
@@ -178,7 +182,9 @@ public final class ProcessorLoop {
     int offset = (int) linear & 4095;
     CodePage page = cache.page(ramPage);
     Block block = page == null ? null : page.find(mode, offset);
-    if (block != null && block.valid && (block.secondPage < 0 || secondPageIs(linear, block.secondPage))) {
+    if (block != null
+        && block.valid
+        && (block.secondPage < 0 || secondPageIs(linear, block.secondPage))) {
       return block;
     }
     return build(linear, ramPage, offset, mode);
@@ -203,12 +209,19 @@ public final class ProcessorLoop {
     return block;
   }
 
-  /** Code is fetched from an address without RAM: there is nothing that a PC could execute there. */
+  /**
+   * Code is fetched from an address without RAM: there is nothing that a PC could execute there.
+   */
   public static final class ExecutionOutsideMemory extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     ExecutionOutsideMemory(long linear) {
-      super("the processor fetches code from linear address %016x, where there is no RAM".formatted(linear), null, false, false);
+      super(
+          "the processor fetches code from linear address %016x, where there is no RAM"
+              .formatted(linear),
+          null,
+          false,
+          false);
     }
   }
 }

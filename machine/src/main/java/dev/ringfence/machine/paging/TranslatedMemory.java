@@ -148,13 +148,13 @@ public final class TranslatedMemory implements LinearMemory {
   /** What, besides the context, decides which accesses are permitted. */
   private long currentModes() {
     return state.cr0 & (ControlBits.CR0_WP | ControlBits.CR0_PG)
-            | state.cr4
-                & (ControlBits.CR4_SMEP
-                    | ControlBits.CR4_SMAP
-                    | ControlBits.CR4_PAE
-                    | ControlBits.CR4_PSE
-                    | ControlBits.CR4_PGE)
-            | (state.efer & (ControlBits.EFER_NXE | ControlBits.EFER_LMA)) << 32;
+        | state.cr4
+            & (ControlBits.CR4_SMEP
+                | ControlBits.CR4_SMAP
+                | ControlBits.CR4_PAE
+                | ControlBits.CR4_PSE
+                | ControlBits.CR4_PGE)
+        | (state.efer & (ControlBits.EFER_NXE | ControlBits.EFER_LMA)) << 32;
   }
 
   private int allocateSlot(int pcid) {
@@ -670,18 +670,19 @@ public final class TranslatedMemory implements LinearMemory {
       out.writeInt(pcidSlot);
     }
     buffer.save(out);
-    for (long[] table : new long[][] {readTable, writeTable, fetchTable}) {
-      for (int entry = 0; entry < table.length; entry += 2) {
-        out.writeLong(table[entry]);
-        out.writeInt(table[entry] == -1 ? -1 : ramPageOf(table, entry));
-      }
-    }
+    saveTable(out, readTable, false);
+    saveTable(out, writeTable, false);
+    saveTable(out, fetchTable, true);
   }
 
-  private int ramPageOf(long[] table, int entry) {
-    return table == fetchTable
-        ? (int) table[entry + 1]
-        : physical.ramPageAtHost((table[entry] & PAGE) + table[entry + 1]);
+  private void saveTable(StateWriter out, long[] table, boolean fetch) {
+    for (int entry = 0; entry < table.length; entry += 2) {
+      long tag = table[entry];
+      long delta = table[entry + 1];
+      int ramPage = fetch ? (int) delta : physical.ramPageAtHost((tag & PAGE) + delta);
+      out.writeLong(tag);
+      out.writeInt(tag == -1 ? -1 : ramPage);
+    }
   }
 
   /** Reads what {@link #save} wrote, once the processor's state has been restored. */
@@ -691,18 +692,20 @@ public final class TranslatedMemory implements LinearMemory {
       slotOfPcid[pcid] = (short) in.readInt("translation slot", -1, SLOTS - 1);
     }
     buffer.restore(in);
-    for (long[] table : new long[][] {readTable, writeTable, fetchTable}) {
-      for (int entry = 0; entry < table.length; entry += 2) {
-        long tag = in.readLong();
-        int ramPage = in.readInt("translated page", -1, physical.ramPages() - 1);
-        table[entry] = ramPage < 0 ? -1 : tag;
-        table[entry + 1] =
-            table == fetchTable || ramPage < 0
-                ? ramPage
-                : physical.hostAddressOfPage(ramPage) - (tag & PAGE);
-      }
-    }
+    restoreTable(in, readTable, false);
+    restoreTable(in, writeTable, false);
+    restoreTable(in, fetchTable, true);
     modes = currentModes();
     contextChanged();
+  }
+
+  private void restoreTable(StateReader in, long[] table, boolean fetch) {
+    for (int entry = 0; entry < table.length; entry += 2) {
+      long tag = in.readLong();
+      int ramPage = in.readInt("translated page", -1, physical.ramPages() - 1);
+      table[entry] = ramPage < 0 ? -1 : tag;
+      table[entry + 1] =
+          fetch || ramPage < 0 ? ramPage : physical.hostAddressOfPage(ramPage) - (tag & PAGE);
+    }
   }
 }
