@@ -14,6 +14,7 @@ public final class Lifters {
     VectorLifters.register(ALL);
     PackedLifters.register(ALL);
     StringCompareLifters.register(ALL);
+    SseLifters.register(ALL);
     ExtendedStateLifters.register(ALL);
     Bits.register(ALL);
     BranchLifters.register(ALL);
