@@ -87,9 +87,9 @@ final class Hpet implements IoRegion, Stateful {
 
   /** Back to the state after power-on. */
   void reset() {
+    setInterruptStatus(0);
     configuration = 0;
     counterBase = 0;
-    setInterruptStatus(0);
     for (Comparator comparator : comparators) {
       comparator.reset();
     }
@@ -107,12 +107,9 @@ final class Hpet implements IoRegion, Stateful {
   }
 
   private void setInterruptStatus(int value) {
-    int fallen = interruptStatus & ~value;
     interruptStatus = value;
-    for (int i = 0; i < TIMERS; i++) {
-      if ((fallen & 1 << i) != 0) {
-        comparators[i].drive(false);
-      }
+    for (Comparator comparator : comparators) {
+      comparator.updateLevel();
     }
   }
 
@@ -165,10 +162,10 @@ final class Hpet implements IoRegion, Stateful {
       }
       if ((control & LEVEL) != 0) {
         interruptStatus |= 1 << number;
-        drive(true);
-      } else {
-        drive(true);
-        drive(false);
+        updateLevel();
+      } else if ((control & INTERRUPT_ENABLE) != 0) {
+        line().set(true);
+        line().set(false);
       }
     }
 
@@ -177,26 +174,32 @@ final class Hpet implements IoRegion, Stateful {
       timer.arm(clock.now() + ((1L << 32) - late) * NANOSECONDS_PER_TICK);
     }
 
-    void drive(boolean asserted) {
-      if ((control & INTERRUPT_ENABLE) == 0 && asserted) {
-        return;
-      }
+    /** The wire to which the timer is connected; a route that does not exist leads nowhere. */
+    private InterruptLine line() {
       if ((configuration & LEGACY_REPLACEMENT) != 0 && number < legacyLines.size()) {
-        legacyLines.get(number).set(asserted);
-      } else {
-        int route = (control >>> 9 & 31) - FIRST_ROUTE;
-        if (route >= 0 && route < ROUTES) {
-          routes.get(route).set(asserted);
-        }
+        return legacyLines.get(number);
       }
+      int route = (control >>> 9 & 31) - FIRST_ROUTE;
+      return route >= 0 && route < ROUTES ? routes.get(route) : asserted -> {};
+    }
+
+    void updateLevel() {
+      boolean active = (interruptStatus & 1 << number) != 0;
+      line().set(active && (control & INTERRUPT_ENABLE) != 0);
+    }
+
+    /** Lets go of the wire, before the timer may be connected to another one. */
+    void release() {
+      line().set(false);
     }
 
     void writeControl(int value) {
-      int before = control;
+      release();
       control = value & TIMER_WRITABLE;
-      if ((before & LEVEL) != 0 && (control & LEVEL) == 0) {
-        setInterruptStatus(interruptStatus & ~(1 << number));
+      if ((control & LEVEL) == 0) {
+        interruptStatus &= ~(1 << number);
       }
+      updateLevel();
       match &= width();
       arm();
     }
@@ -293,8 +296,12 @@ final class Hpet implements IoRegion, Stateful {
     switch (register) {
       case CONFIGURATION -> {
         long counter = counter();
+        for (Comparator comparator : comparators) {
+          comparator.release();
+        }
         configuration = (int) value & (ENABLE | LEGACY_REPLACEMENT);
         setCounter(counter);
+        setInterruptStatus(interruptStatus);
       }
       case INTERRUPT_STATUS -> setInterruptStatus(interruptStatus & ~(int) value);
       case MAIN_COUNTER -> setCounter(value);
