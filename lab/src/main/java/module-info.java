@@ -3,9 +3,15 @@
 module dev.ringfence.lab {
   requires static transitive org.jspecify;
   requires transitive dev.ringfence.machine;
+  requires com.fasterxml.jackson.databind;
   requires com.github.luben.zstd_jni;
   requires org.apache.commons.compress;
   requires org.tukaani.xz;
 
   exports dev.ringfence.lab.guest;
+  exports dev.ringfence.lab.run;
+
+  // Jackson fills the records of a manifest by reflection.
+  opens dev.ringfence.lab.run to
+      com.fasterxml.jackson.databind;
 }

@@ -43,7 +43,7 @@ final class Apt {
 
   /** The package that a metapackage stands for: its first dependency whose name begins so. */
   String firstDependency(String metapackage, String prefix) {
-    for (String line : run("apt-cache", List.of("depends", metapackage))) {
+    for (String line : run("apt-cache", folder, List.of("depends", metapackage))) {
       int at = line.indexOf("Depends: " + prefix);
       if (at >= 0) {
         return line.substring(at + "Depends: ".length()).strip();
@@ -74,7 +74,7 @@ final class Apt {
                 "--no-replaces",
                 "--no-enhances"));
     arguments.addAll(names);
-    DependencyListing listing = new DependencyListing(run("apt-cache", arguments));
+    DependencyListing listing = new DependencyListing(run("apt-cache", folder, arguments));
     for (String name : names) {
       if (!listing.has(name)) {
         throw new BadInputException(
@@ -87,15 +87,16 @@ final class Apt {
 
   /** Fetches what is not there yet; returns the files in the order of the names. */
   List<Path> fetch(List<String> names) {
-    List<String> arguments = new ArrayList<>(List.of("--print-uris", "download"));
-    arguments.addAll(names);
     List<Path> files = new ArrayList<>();
     List<String> missing = new ArrayList<>();
     long missingBytes = 0;
     // One question for each package would be slow, one for all does not say which line is whose:
     // file names begin with the package's name.
     List<Download> downloads = new ArrayList<>();
-    for (String line : run("apt-get", arguments)) {
+    List<String> arguments = new ArrayList<>(List.of("--print-uris", "download"));
+    arguments.addAll(names);
+    // Asked in another folder, because apt does not list what lies in the one where it is.
+    for (String line : run("apt-get", folder.getParent(), arguments)) {
       Download download = Download.parse(line);
       if (download != null) {
         downloads.add(download);
@@ -123,7 +124,7 @@ final class Apt {
                   missingBytes / 1e6));
       List<String> download = new ArrayList<>(List.of("-q", "download"));
       download.addAll(missing);
-      run("apt-get", download);
+      run("apt-get", folder, download);
     }
     for (Path file : files) {
       if (!Files.exists(file)) {
@@ -154,7 +155,7 @@ final class Apt {
     }
   }
 
-  private List<String> run(String tool, List<String> arguments) {
+  private static List<String> run(String tool, Path directory, List<String> arguments) {
     List<String> command = new ArrayList<>(List.of(tool));
     if (tool.equals("apt-get")) {
       // As root apt would want to download as a user who cannot write to the cache.
@@ -166,7 +167,7 @@ final class Apt {
       try {
         Process process =
             new ProcessBuilder(command)
-                .directory(folder.toFile())
+                .directory(directory.toFile())
                 .redirectError(errors.toFile())
                 .start();
         process.getOutputStream().close();

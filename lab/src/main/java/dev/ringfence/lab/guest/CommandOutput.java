@@ -1,5 +1,7 @@
 package dev.ringfence.lab.guest;
 
+import dev.ringfence.machine.snapshot.StateReader;
+import dev.ringfence.machine.snapshot.StateWriter;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -68,6 +70,20 @@ public final class CommandOutput {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** Writes how far the guest's records have been read. */
+  public void save(StateWriter out) {
+    out.writeInt(startSeen);
+    out.writeInt(heldCount);
+    out.writeBytes(held);
+  }
+
+  /** Reads what {@link #save} wrote. */
+  public void restore(StateReader in) {
+    startSeen = in.readInt("bytes of the start record", 0, START.length);
+    heldCount = in.readInt("bytes of the status record", 0, STATUS.length);
+    System.arraycopy(in.readBytes(held.length), 0, held, 0, held.length);
   }
 
   /** Whether the command has begun; what the console showed before was the system's start. */

@@ -1,6 +1,6 @@
 package dev.ringfence.lab.guest;
 
-import com.github.luben.zstd.ZstdInputStream;
+import com.github.luben.zstd.ZstdInputStreamNoFinalizer;
 import dev.ringfence.machine.BadInputException;
 import java.io.BufferedInputStream;
 import java.io.IOException;
@@ -131,7 +131,7 @@ final class DebPackage {
   private InputStream decompress(String name, InputStream in) throws IOException {
     return switch (name.substring(name.lastIndexOf('.') + 1)) {
       case "xz" -> new XZInputStream(in, XZ_MEMORY_KIB);
-      case "zst" -> new ZstdInputStream(in);
+      case "zst" -> new ZstdInputStreamNoFinalizer(in);
       case "gz" -> new GZIPInputStream(in, 1 << 16);
       case "tar" -> in;
       default -> throw broken("expected compression xz, zst or gz, found " + name);

@@ -260,10 +260,15 @@ public final class PhysicalMemory implements Stateful {
   @Override
   public void restore(StateReader in) {
     in.expectLong("bytes of RAM", size);
+    byte[] page = new byte[4096];
     for (int i = 0; i < codePages.length; i++) {
       long at = host + ((long) i << 12);
       if (in.readBoolean()) {
-        HostMemory.fill(at, 4096, (byte) 0);
+        // A page that is zero already stays untouched, and so out of the host's memory.
+        HostMemory.copy(at, page, 0, 4096);
+        if (!isZero(page)) {
+          HostMemory.fill(at, 4096, (byte) 0);
+        }
       } else {
         HostMemory.copy(in.readBytes(4096), 0, at, 4096);
       }

@@ -1,0 +1,190 @@
+package dev.ringfence.cli;
+
+import dev.ringfence.lab.guest.GuestCache;
+import dev.ringfence.lab.guest.GuestPreparation;
+import dev.ringfence.lab.guest.GuestRequest;
+import dev.ringfence.lab.guest.PreparedGuest;
+import dev.ringfence.lab.run.GuestSession;
+import dev.ringfence.lab.run.Manifest;
+import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.GuestTroubleException;
+import dev.ringfence.machine.Machine;
+import dev.ringfence.machine.MachineConfiguration;
+import dev.ringfence.machine.StopReason;
+import dev.ringfence.machine.snapshot.Snapshot;
+import java.io.BufferedOutputStream;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Boots a guest, from images or from a snapshot, to a console or to run one command. */
+@Command(
+    name = "boot",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Boots a kernel to an interactive console, or runs one command in the guest.",
+      "Ctrl-] on the console opens a menu."
+    },
+    footer = {
+      "",
+      "Examples:",
+      "  ringfence boot",
+      "  ringfence boot --exec 'uname -a; cat /proc/cpuinfo'",
+      "  ringfence boot --package python3 --exec 'python3 -c \"print(6 * 7)\"'",
+      "  ringfence boot --kernel test.elf --append 'argument'"
+    })
+final class BootCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+
+  @Mixin private GuestOptions guestOptions = new GuestOptions();
+
+  @Option(
+      names = "--max-instructions",
+      paramLabel = "N",
+      description = "A guest that executes more is taken to be in an endless loop (status 3).")
+  private long maximumInstructions = Long.MAX_VALUE;
+
+  @Option(
+      names = "--manifest",
+      paramLabel = "FILE",
+      description = "Write all that determines the run, and its result, to this JSON file.")
+  private @Nullable Path manifestFile;
+
+  @Option(
+      names = "--replay",
+      paramLabel = "MANIFEST",
+      description = "Repeat the run of a manifest: same machine, same images, same console input.")
+  private @Nullable Path replayFile;
+
+  @Option(
+      names = "--from",
+      paramLabel = "SNAPSHOT",
+      description = "Go on from a snapshot instead of booting.")
+  private @Nullable Path snapshotFile;
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    if (snapshotFile != null) {
+      if (replayFile != null) {
+        throw new BadInputException("--replay and --from: expected one of them, found both");
+      }
+      return resume(snapshotFile);
+    }
+    GuestPreparation preparation = new GuestPreparation(GuestCache.ofUser(), this::progress);
+    if (replayFile != null) {
+      Manifest earlier = Manifest.read(replayFile);
+      PreparedGuest guest = preparation.prepare(earlier.guestRequest());
+      earlier.checkImages(replayFile.toString(), guest);
+      return boot(guest, earlier.configuration(), earlier, true);
+    }
+    boolean interactive = guestOptions.command() == null && InteractiveConsole.hasTerminal();
+    GuestRequest request =
+        guestOptions.request(interactive ? InteractiveConsole.terminalDescription() : null);
+    PreparedGuest guest = preparation.prepare(request);
+    MachineConfiguration configuration = guestOptions.configuration(guest, this::progress);
+    return boot(
+        guest,
+        configuration,
+        Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest),
+        false);
+  }
+
+  private int boot(
+      PreparedGuest guest, MachineConfiguration configuration, Manifest manifest, boolean replay)
+      throws IOException, InterruptedException {
+    try (Machine machine = new Machine(configuration)) {
+      guest.loadInto(machine);
+      boolean command = manifest.guestRequest().command() != null;
+      GuestSession session = session(machine, command, manifest.guestRequest().verbose());
+      if (replay) {
+        session.replay(manifest.console());
+      }
+      return run(session, manifest, command, replay);
+    }
+  }
+
+  private int resume(Path file) throws IOException, InterruptedException {
+    guestOptions.checkNothingBesideSnapshot();
+    Snapshot snapshot = Snapshot.open(file);
+    Manifest manifest = Manifest.parse(file.toString(), snapshot.manifest());
+    try (Machine machine = new Machine(manifest.configuration())) {
+      boolean command = manifest.guestRequest().command() != null;
+      GuestSession session = session(machine, command, manifest.guestRequest().verbose());
+      session.restore(snapshot);
+      return run(session, manifest, command, false);
+    }
+  }
+
+  private GuestSession session(Machine machine, boolean command, boolean verbose) {
+    OutputStream out = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16);
+    OutputStream err = new BufferedOutputStream(new FileOutputStream(FileDescriptor.err), 1 << 13);
+    return command
+        ? new GuestSession(machine, maximumInstructions, err, out, verbose)
+        : new GuestSession(
+            machine, maximumInstructions, out, OutputStream.nullOutputStream(), true);
+  }
+
+  private int run(GuestSession session, Manifest manifest, boolean command, boolean replay)
+      throws IOException, InterruptedException {
+    RunSummary summary = new RunSummary(session.machine());
+    int status = ExitStatus.DEFECT;
+    String end = "failed";
+    try {
+      StopReason reason;
+      if (command || replay) {
+        reason = session.runToEnd();
+      } else {
+        reason = new InteractiveConsole(session, manifest, this::progress).run();
+      }
+      status = status(session, command, reason);
+      end = reason.getClass().getSimpleName();
+      return status;
+    } catch (GuestTroubleException trouble) {
+      status = ExitStatus.GUEST_TROUBLE;
+      end = "Trouble";
+      throw trouble;
+    } finally {
+      if (manifestFile != null && status != ExitStatus.DEFECT) {
+        manifest.with(session.recordedInput(), session.result(end, status)).writeTo(manifestFile);
+      }
+      progress(summary.line(session.machine()));
+    }
+  }
+
+  private int status(GuestSession session, boolean command, StopReason reason) {
+    if (reason instanceof StopReason.DebugExit(int status)) {
+      return status;
+    }
+    if (!command) {
+      if (reason instanceof StopReason.Reset) {
+        progress("the guest asked for a reset");
+      }
+      return ExitStatus.OK;
+    }
+    OptionalInt status = session.commandStatus();
+    if (status.isEmpty()) {
+      throw new GuestTroubleException(
+          session
+              .machine()
+              .report("the guest ended before it told the exit status of the command"));
+    }
+    return status.getAsInt();
+  }
+
+  private void progress(String line) {
+    PrintWriter err = spec.commandLine().getErr();
+    err.println("ringfence: " + line);
+    err.flush();
+  }
+}
