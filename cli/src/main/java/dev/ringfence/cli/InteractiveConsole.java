@@ -6,6 +6,7 @@ import dev.ringfence.machine.ConsolePort;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.StopReason;
 import java.io.ByteArrayOutputStream;
+import java.io.Console;
 import java.io.FileDescriptor;
 import java.io.FileInputStream;
 import java.io.IOException;
@@ -63,8 +64,11 @@ final class InteractiveConsole {
     this.progress = progress;
   }
 
+  // JDK 25 gives null again when input or output is redirected.
+  @SuppressWarnings("SystemConsoleNull")
   static boolean hasTerminal() {
-    return System.console().isTerminal();
+    Console console = System.console();
+    return console != null && console.isTerminal();
   }
 
   /** Name and size of the terminal as the init program takes it. */
