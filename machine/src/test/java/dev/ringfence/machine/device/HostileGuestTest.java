@@ -3,6 +3,7 @@ package dev.ringfence.machine.device;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import dev.ringfence.machine.device.host.RamDisk;
 import dev.ringfence.machine.interrupt.InterruptSource.InvalidRegisterException;
 import dev.ringfence.machine.interrupt.LocalApic;
 import java.util.Random;

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.ringfence.machine.device.host.RamDisk;
 import dev.ringfence.machine.snapshot.SnapshotException;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;

@@ -44,9 +44,12 @@ public final class VirtioConsole implements VirtioDevice {
 
   private void fill() throws VirtQueueException {
     VirtQueue queue = transport.queue(RECEIVE);
-    // The driver learns by the used ring alone, so a round without input must end as well.
     while (!waiting.isEmpty() && queue.hasAvailable()) {
       DescriptorChain chain = queue.take();
+      if (chain.writableBytes() == 0) {
+        // Each turn uses up input, so a ring that overlaps itself cannot keep this loop alive.
+        throw new VirtQueueException("a buffer for input has no room");
+      }
       byte[] bytes = new byte[Math.min(waiting.size(), chain.writableBytes())];
       for (int i = 0; i < bytes.length; i++) {
         bytes[i] = waiting.remove();

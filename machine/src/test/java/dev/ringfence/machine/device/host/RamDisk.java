@@ -1,6 +1,5 @@
-package dev.ringfence.machine.device;
+package dev.ringfence.machine.device.host;
 
-import dev.ringfence.machine.device.host.BlockBackend;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import java.io.IOException;
