@@ -105,6 +105,11 @@ public final class Instruction {
     return mod >= 0 && mod != 3;
   }
 
+  /** The ModRM byte, where the instruction has one. */
+  public int modRm() {
+    return mod << 6 | (reg & 7) << 3 | rm & 7;
+  }
+
   /** ModRM.reg with REX.R. */
   public int reg() {
     return reg;

@@ -67,7 +67,7 @@ final class Availability {
     }
   }
 
-  private static void requireNoPendingX87Exception(ProcessorState state) {
+  static void requireNoPendingX87Exception(ProcessorState state) {
     if ((state.x87Status & X87Status.ERROR_SUMMARY) != 0 && (state.cr0 & ControlBits.CR0_NE) != 0) {
       throw ProcessorException.of(ProcessorException.FLOATING_POINT);
     }

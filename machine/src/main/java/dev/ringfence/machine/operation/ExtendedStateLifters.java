@@ -21,9 +21,9 @@ final class ExtendedStateLifters {
   static final int INITIAL_MXCSR = 0x1f80;
 
   /** State components of XSAVE, as in XCR0. */
-  private static final long X87 = 1;
+  private static final long X87_STATE = 1;
 
-  private static final long SSE = 2;
+  private static final long SSE_STATE = 2;
 
   private static final int LEGACY_BYTES = 512;
   private static final int HEADER_BYTES = 64;
@@ -192,7 +192,7 @@ final class ExtendedStateLifters {
 
   /** XINUSE: the components that are not in their initial configuration. */
   private static long inUse(ProcessorState state) {
-    return (x87Initial(state) ? 0 : X87) | (vectorsInitial(state) ? 0 : SSE);
+    return (x87Initial(state) ? 0 : X87_STATE) | (vectorsInitial(state) ? 0 : SSE_STATE);
   }
 
   private static boolean x87Initial(ProcessorState state) {
@@ -236,13 +236,13 @@ final class ExtendedStateLifters {
           long inUse = inUse(state);
           long old = memory.load64(linear + LEGACY_BYTES);
           long saved = optimized ? requested & inUse : requested;
-          if ((saved & X87) != 0) {
+          if ((saved & X87_STATE) != 0) {
             saveX87(state, memory, linear, wide);
           }
-          if ((requested & SSE) != 0) {
+          if ((requested & SSE_STATE) != 0) {
             saveMxcsr(state, memory, linear);
           }
-          if ((saved & SSE) != 0) {
+          if ((saved & SSE_STATE) != 0) {
             saveVectors(state, memory, linear, registers);
           }
           memory.store64(linear + LEGACY_BYTES, old & ~requested | requested & inUse);
@@ -269,7 +269,7 @@ final class ExtendedStateLifters {
             throw ProcessorException.generalProtection();
           }
           long requested = requested(state);
-          if ((requested & SSE) != 0) {
+          if ((requested & SSE_STATE) != 0) {
             checkMxcsr(image[3]);
             state.mxcsr = (int) image[3];
           }
@@ -284,15 +284,15 @@ final class ExtendedStateLifters {
       long present,
       boolean wide,
       int registers) {
-    if ((requested & X87) != 0) {
-      if ((present & X87) != 0) {
+    if ((requested & X87_STATE) != 0) {
+      if ((present & X87_STATE) != 0) {
         restoreX87(state, image, wide);
       } else {
         initializeX87(state);
       }
     }
-    if ((requested & SSE) != 0) {
-      if ((present & SSE) != 0) {
+    if ((requested & SSE_STATE) != 0) {
+      if ((present & SSE_STATE) != 0) {
         restoreVectors(state, image, registers);
       } else {
         java.util.Arrays.fill(state.r, Slot.VECTOR, Slot.VECTOR + 2 * registers, 0);
@@ -302,14 +302,7 @@ final class ExtendedStateLifters {
 
   /** The initial configuration of the x87 component: FNINIT, and all registers zero. */
   private static void initializeX87(ProcessorState state) {
-    state.x87Control = X87Status.INITIAL_CONTROL;
-    X87Status.setWord(state, 0);
-    state.x87Empty = 0xff;
-    state.x87Opcode = 0;
-    state.x87InstructionPointer = 0;
-    state.x87InstructionSelector = 0;
-    state.x87DataPointer = 0;
-    state.x87DataSelector = 0;
+    X87.initialize(state);
     for (int n = 0; n < 8; n++) {
       state.r[Slot.X87 + n] = 0;
       state.x87Exponents[n] = 0;

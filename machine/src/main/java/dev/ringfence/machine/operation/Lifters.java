@@ -15,6 +15,7 @@ public final class Lifters {
     PackedLifters.register(ALL);
     StringCompareLifters.register(ALL);
     SseLifters.register(ALL);
+    X87Lifters.register(ALL);
     ExtendedStateLifters.register(ALL);
     Bits.register(ALL);
     BranchLifters.register(ALL);

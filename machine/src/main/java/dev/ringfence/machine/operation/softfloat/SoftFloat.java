@@ -213,12 +213,12 @@ public final class SoftFloat {
   }
 
   /** Biased exponent once the significand is normalized. */
-  private static int normalExponent(int se, long m) {
+  static int normalExponent(int se, long m) {
     int exponent = se & EXPONENT;
     return exponent == 0 ? 1 - Long.numberOfLeadingZeros(m) : exponent;
   }
 
-  private static long normalSignificand(long m) {
+  static long normalSignificand(long m) {
     return m << Long.numberOfLeadingZeros(m);
   }
 
@@ -455,6 +455,66 @@ public final class SoftFloat {
   }
 
   /**
+   * Checks the operands of a remainder. Returns whether both are numbers to compute with; otherwise
+   * the result is set or an exception has trapped.
+   */
+  boolean remainderOperands(int seA, long mA, int seB, long mB) {
+    if (notNumbers(seA, mA, seB, mB)) {
+      return false;
+    }
+    if ((seA & EXPONENT) == EXPONENT || mB == 0) {
+      invalid();
+      return false;
+    }
+    denormalOperand(seA, mA);
+    denormalOperand(seB, mB);
+    if (trapped()) {
+      return false;
+    }
+    if (mA == 0) {
+      set(seA, 0);
+      return false;
+    }
+    return true;
+  }
+
+  /** a * 2^b, with b rounded toward zero (FSCALE). */
+  public void scale(int seA, long mA, int seB, long mB) {
+    if (notNumbers(seA, mA, seB, mB)) {
+      return;
+    }
+    boolean infinityA = (seA & EXPONENT) == EXPONENT;
+    boolean infinityB = (seB & EXPONENT) == EXPONENT;
+    boolean down = (seB & SIGN) != 0;
+    if (infinityB && (down ? infinityA : mA == 0)) {
+      invalid();
+      return;
+    }
+    denormalOperand(seA, mA);
+    denormalOperand(seB, mB);
+    if (trapped()) {
+      return;
+    }
+    if (infinityB) {
+      set(seA & SIGN | (down ? 0 : EXPONENT), down ? 0 : INTEGER_BIT);
+      return;
+    }
+    if (infinityA || mA == 0) {
+      set(seA, mA);
+      return;
+    }
+    int exponentB = (seB & EXPONENT) - BIAS;
+    int shift;
+    if (mB == 0 || exponentB < 0) {
+      shift = 0;
+    } else {
+      // Beyond 2^17 every result overflows or underflows alike.
+      shift = exponentB > 16 ? 1 << 17 : (int) (mB >>> 63 - exponentB);
+    }
+    round(seA & SIGN, normalExponent(seA, mA) + (down ? -shift : shift), normalSignificand(mA), 0);
+  }
+
+  /**
    * Rounds an exact value to the target format and sets the result.
    *
    * @param sign {@link Extended#SIGN} or 0
@@ -608,6 +668,12 @@ public final class SoftFloat {
   public void roundToInteger(int se, long m, boolean exact) {
     if (notNumber(se, m)) {
       return;
+    }
+    if (narrowDenormal) {
+      flags |= DENORMAL;
+      if (trapped()) {
+        return;
+      }
     }
     int exponent = se & EXPONENT;
     if (exponent == EXPONENT || exponent >= BIAS + 63 || m == 0) {
