@@ -1,6 +1,7 @@
 package dev.ringfence.machine.device;
 
 import dev.ringfence.machine.interrupt.InterruptLine;
+import dev.ringfence.machine.memory.ByteWideRegion;
 import dev.ringfence.machine.memory.IoRegion;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.snapshot.StateReader;
@@ -66,7 +67,7 @@ final class Pit8254 implements Stateful {
 
   /** Attaches the registers to the port space. */
   void attachTo(IoSpace ports) {
-    ports.attach("PIT", 0x40, 4, new Registers());
+    ports.attach("PIT", 0x40, 4, new ByteWideRegion(new Registers()));
     ports.attach("system control port B", 0x61, 1, new SystemControlPortB());
   }
 

@@ -19,6 +19,7 @@ import dev.ringfence.machine.interrupt.IoApic;
 import dev.ringfence.machine.interrupt.LocalApic;
 import dev.ringfence.machine.interrupt.LocalApicPage;
 import dev.ringfence.machine.interrupt.Pic8259;
+import dev.ringfence.machine.memory.ByteWideRegion;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.Stateful;
@@ -138,7 +139,7 @@ public final class Platform {
             configuration.startDate(),
             memory.sizeBelowHole(),
             memory.sizeAboveHole());
-    ports.attach("RTC", 0x70, 2, rtc);
+    ports.attach("RTC", 0x70, 2, new ByteWideRegion(rtc));
 
     power = new AcpiPowerManagement(clock, wiring.connect(SCI_IRQ), machine);
     power.attachTo(ports);
@@ -147,10 +148,10 @@ public final class Platform {
     resetControl = new ResetControl(machine);
 
     serial = new Uart16550("serial-1", wiring.connect(SERIAL_IRQ), configuration.serial());
-    ports.attach("serial port 1", 0x3f8, Uart16550.PORTS, serial);
+    ports.attach("serial port 1", 0x3f8, Uart16550.PORTS, new ByteWideRegion(serial));
     secondSerial =
         new Uart16550("serial-2", wiring.connect(SECOND_SERIAL_IRQ), configuration.secondSerial());
-    ports.attach("serial port 2", 0x2f8, Uart16550.PORTS, secondSerial);
+    ports.attach("serial port 2", 0x2f8, Uart16550.PORTS, new ByteWideRegion(secondSerial));
 
     firmwareConfiguration = new FirmwareConfiguration(configuration.processors(), memory.size());
 

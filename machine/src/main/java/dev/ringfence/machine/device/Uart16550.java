@@ -184,11 +184,7 @@ final class Uart16550 implements IoRegion, Stateful {
 
   @Override
   public long read(long offset, int bytes) {
-    long value = 0;
-    for (int i = 0; i < bytes; i++) {
-      value |= (long) readRegister((int) offset + i) << (8 * i);
-    }
-    return value;
+    return readRegister((int) offset);
   }
 
   private int readRegister(int register) {
@@ -239,9 +235,7 @@ final class Uart16550 implements IoRegion, Stateful {
 
   @Override
   public void write(long offset, int bytes, long value) {
-    for (int i = 0; i < bytes; i++) {
-      writeRegister((int) offset + i, (int) (value >>> (8 * i)) & 0xff);
-    }
+    writeRegister((int) offset, (int) value & 0xff);
   }
 
   private void writeRegister(int register, int value) {

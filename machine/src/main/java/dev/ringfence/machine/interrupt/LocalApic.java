@@ -67,6 +67,7 @@ public final class LocalApic implements InterruptSource, Stateful {
   private static final int MASKED = 1 << 16;
   private static final int LEVEL_TRIGGERED = 1 << 15;
   private static final int REMOTE_IRR = 1 << 14;
+  private static final int DELIVERY_STATUS = 1 << 12;
   private static final int SOFTWARE_ENABLE = 1 << 8;
 
   private static final int SEND_ILLEGAL_VECTOR = 1 << 5;
@@ -760,12 +761,13 @@ public final class LocalApic implements InterruptSource, Stateful {
 
   private static long x2ApicWritableBits(int register) {
     if (register >= LOCAL_VECTORS && register < INITIAL_COUNT) {
-      return LOCAL_VECTOR_BITS[register - LOCAL_VECTORS >>> 4] & 0xffff_ffffL;
+      // Status bits are not reserved: writing back what was read is allowed.
+      return LOCAL_VECTOR_BITS[register - LOCAL_VECTORS >>> 4] | DELIVERY_STATUS | REMOTE_IRR;
     }
     return switch (register) {
       case TASK_PRIORITY, SELF_INTERRUPT -> 0xff;
       case SPURIOUS_VECTOR -> 0x3ff;
-      case COMMAND_LOW -> 0xffff_ffff_0000_0000L | COMMAND_BITS;
+      case COMMAND_LOW -> 0xffff_ffff_0000_0000L | COMMAND_BITS | DELIVERY_STATUS;
       case INITIAL_COUNT -> 0xffff_ffffL;
       case DIVIDE_CONFIGURATION -> 0b1011;
       default -> 0;

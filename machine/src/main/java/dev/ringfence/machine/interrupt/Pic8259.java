@@ -1,5 +1,6 @@
 package dev.ringfence.machine.interrupt;
 
+import dev.ringfence.machine.memory.ByteWideRegion;
 import dev.ringfence.machine.memory.IoRegion;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.snapshot.StateReader;
@@ -273,27 +274,27 @@ public final class Pic8259 implements ExternalInterrupts, Stateful {
 
   /** Attaches the registers to the port space. */
   public void attachTo(IoSpace ports) {
-    ports.attach("PIC 1", 0x20, 2, first);
-    ports.attach("PIC 2", 0xa0, 2, second);
-    ports.attach(
-        "ELCR",
-        0x4d0,
-        2,
-        new IoRegion() {
-          @Override
-          public long read(long offset, int bytes) {
-            long both = first.levelSensitive | (long) second.levelSensitive << 8;
-            return both >>> 8 * offset;
-          }
+    ports.attach("PIC 1", 0x20, 2, new ByteWideRegion(first));
+    ports.attach("PIC 2", 0xa0, 2, new ByteWideRegion(second));
+    ports.attach("ELCR", 0x4d0, 2, new ByteWideRegion(new TriggerControl()));
+  }
 
-          @Override
-          public void write(long offset, int bytes, long value) {
-            for (int i = 0; i < bytes; i++) {
-              (offset + i == 0 ? first : second).setLevelSensitive((int) (value >>> 8 * i) & 0xff);
-            }
-            update();
-          }
-        });
+  /** The edge/level control registers. */
+  private final class TriggerControl implements IoRegion {
+    @Override
+    public long read(long offset, int bytes) {
+      return chip(offset).levelSensitive;
+    }
+
+    @Override
+    public void write(long offset, int bytes, long value) {
+      chip(offset).setLevelSensitive((int) value);
+      update();
+    }
+
+    private Chip chip(long offset) {
+      return offset == 0 ? first : second;
+    }
   }
 
   /** Connects INTR: LINT0 of the local APICs. */

@@ -28,7 +28,7 @@ public final class AcpiTables {
   /**
    * What the tables describe.
    *
-   * @param processors number of processors, with APIC identifiers from 0
+   * @param processors number of processors, up to 255, with APIC identifiers from 0
    * @param sci wire of the system control interrupt
    * @param pmBase first port of the PM1a event registers
    * @param pmControl port of the PM1a control register
@@ -204,16 +204,8 @@ public final class AcpiTables {
     // PCAT_COMPAT: there is a pair of 8259s too.
     body.writeBytes(Aml.little(4, 1));
     for (int i = 0; i < description.processors(); i++) {
-      if (i < 255) {
-        body.writeBytes(new byte[] {0, 8, (byte) i, (byte) i});
-        body.writeBytes(Aml.little(4, 1));
-      } else {
-        // Identifiers that need x2APIC.
-        body.writeBytes(new byte[] {9, 16, 0, 0});
-        body.writeBytes(Aml.little(4, i));
-        body.writeBytes(Aml.little(4, 1));
-        body.writeBytes(Aml.little(4, i));
-      }
+      body.writeBytes(new byte[] {0, 8, (byte) i, (byte) i});
+      body.writeBytes(Aml.little(4, 1));
     }
     body.writeBytes(new byte[] {1, 12, 0, 0});
     body.writeBytes(Aml.little(4, 0xfec0_0000L));
