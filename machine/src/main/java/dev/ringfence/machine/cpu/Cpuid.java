@@ -29,7 +29,11 @@ final class Cpuid {
   }
 
   private int[] bits(int leaf, int subleaf) {
-    return featureBits.computeIfAbsent((long) leaf << 32 | subleaf, key -> new int[4]);
+    return featureBits.computeIfAbsent(key(leaf, subleaf), key -> new int[4]);
+  }
+
+  private static long key(int leaf, int subleaf) {
+    return (long) leaf << 32 | Integer.toUnsignedLong(subleaf);
   }
 
   private boolean has(String feature) {
@@ -53,7 +57,9 @@ final class Cpuid {
       // Beyond the last leaf Intel processors return the last basic one.
       leaf = LAST_BASIC;
     }
-    int[] result = featureBits.getOrDefault((long) leaf << 32 | subleaf, new int[4]).clone();
+    // Only these leaves look at ECX; the others give the same for any value.
+    int index = leaf == 7 || leaf == 0xd ? subleaf : 0;
+    int[] result = featureBits.getOrDefault(key(leaf, index), new int[4]).clone();
     switch (leaf) {
       case 0 -> {
         result[EAX] = LAST_BASIC;
