@@ -8,6 +8,7 @@ module dev.ringfence.lab {
   requires org.apache.commons.compress;
   requires org.tukaani.xz;
 
+  exports dev.ringfence.lab.bench;
   exports dev.ringfence.lab.guest;
   exports dev.ringfence.lab.run;
 

@@ -21,7 +21,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     synopsisSubcommandLabel = "COMMAND",
     versionProvider = Ringfence.Version.class,
-    subcommands = {BootCommand.class, SnapshotCommand.class, FuzzCommand.class},
+    subcommands = {BootCommand.class, SnapshotCommand.class, BenchCommand.class, FuzzCommand.class},
     footer = {
       "",
       "For developers: './ringfence test', './ringfence format', './ringfence jmh'.",

@@ -34,7 +34,7 @@ public final class GuestCache {
   }
 
   /** A new file for the time of one run. */
-  Path temporaryFile(String suffix) {
+  public Path temporaryFile(String suffix) {
     try {
       Path file = Files.createTempFile(create("temporary"), "", suffix);
       file.toFile().deleteOnExit();

@@ -3,10 +3,10 @@ package dev.ringfence.lab.guest;
 import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.boot.BootImage;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -135,15 +135,7 @@ public final class GuestPreparation {
   private void addOurs(
       Initramfs initramfs, @Nullable String command, @Nullable KernelPackage kernelPackage) {
     initramfs.folder(OURS, 0755);
-    new DebPackage(busybox())
-        .forEachFile((entry, content) -> {
-          if (FilePaths.withoutLeadingDots(entry.getName()).endsWith("bin/busybox")) {
-            initramfs.file(OURS + "busybox", 0755, content.readAllBytes());
-          }
-        });
-    if (!initramfs.has(OURS + "busybox")) {
-      throw new BadInputException(busybox() + ": expected bin/busybox in the package, found none");
-    }
+    initramfs.file(OURS + "busybox", 0755, busyboxProgram());
     initramfs.file(OURS + "init", 0755, resource("init"));
     if (command != null) {
       initramfs.file(OURS + "command", 0755, command + "\n");
@@ -207,6 +199,27 @@ public final class GuestPreparation {
     }
   }
 
+  /** The kernel that is booted by default. */
+  public Path defaultKernelImage() {
+    return KernelPackage.of(defaultKernel(), cache, progress).image();
+  }
+
+  /** A program that is the usual commands of a system in one, linked statically. */
+  public byte[] busyboxProgram() {
+    Path deb = busybox();
+    ByteArrayOutputStream program = new ByteArrayOutputStream();
+    new DebPackage(deb)
+        .forEachFile((entry, content) -> {
+          if (FilePaths.withoutLeadingDots(entry.getName()).endsWith("bin/busybox")) {
+            content.transferTo(program);
+          }
+        });
+    if (program.size() == 0) {
+      throw new BadInputException(deb + ": expected bin/busybox in the package, found none");
+    }
+    return program.toByteArray();
+  }
+
   private Path busybox() {
     try {
       return apt.fetch(List.of(BUSYBOX)).getFirst();
@@ -227,8 +240,7 @@ public final class GuestPreparation {
       if (in == null) {
         throw new IllegalStateException("resource " + name + " is missing");
       }
-      String text = new String(in.readAllBytes(), StandardCharsets.UTF_8);
-      return text.getBytes(StandardCharsets.UTF_8);
+      return in.readAllBytes();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
