@@ -139,16 +139,10 @@ final class Semantics {
 
   /** Size in bytes of a memory operand. */
   static int memoryBytes(InstructionDefinition row, OperandDefinition operand, int operandWidth) {
-    String type = operand.type();
-    if (type.endsWith("byte")) {
-      return Integer.parseInt(type.substring(0, type.length() - 4));
-    }
     return switch (row.mnemonic()) {
       case "BOUND" -> operandWidth / 4;
       case "CMPXCHG8B" -> operandWidth == 64 ? 16 : 8;
       case "CMPXCHG16B" -> 16;
-      case "FLDENV", "FNSTENV" -> operandWidth == 16 ? 14 : 28;
-      case "FRSTOR", "FNSAVE" -> operandWidth == 16 ? 94 : 108;
       default -> operand.width(operandWidth) / 8;
     };
   }
