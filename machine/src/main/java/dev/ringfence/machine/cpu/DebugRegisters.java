@@ -166,7 +166,7 @@ public final class DebugRegisters {
 
   /** DR4 and DR5 are DR6 and DR7 unless CR4.DE; any access faults while DR7.GD is set. */
   private static int resolve(ProcessorState state, int register) {
-    if (register > 7 || (register & ~1) == 4 && (state.cr4 & ControlBits.CR4_DE) != 0) {
+    if ((register & ~1) == 4 && (state.cr4 & ControlBits.CR4_DE) != 0) {
       throw ProcessorException.invalidOpcode();
     }
     if ((state.dr7 & DR7_GD) != 0) {

@@ -215,6 +215,10 @@ final class SystemLifters {
   }
 
   private static void moveDebug(Emitter emitter, Instruction i) {
+    if (i.reg() > 7) {
+      emitter.raise(ProcessorException.INVALID_OPCODE);
+      return;
+    }
     MicroOperation move;
     if (writesRegister(i, OperandDefinition.Method.DEBUG_REGISTER)) {
       move = privileged(emitter, true, SystemLifters::writeDebug);

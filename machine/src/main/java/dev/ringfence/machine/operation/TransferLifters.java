@@ -20,9 +20,9 @@ final class TransferLifters {
   private TransferLifters() {}
 
   static void register(Map<String, Lifter> lifters) {
-    lifters.put("CALL_FAR", (emitter, i) -> far(emitter, i, TransferLifters::call));
-    lifters.put("JMP_FAR", (emitter, i) -> far(emitter, i, TransferLifters::jump));
-    lifters.put("RET_FAR", TransferLifters::ret);
+    lifters.put("CALLF", (emitter, i) -> far(emitter, i, TransferLifters::call));
+    lifters.put("JMPF", (emitter, i) -> far(emitter, i, TransferLifters::jump));
+    lifters.put("RETF", TransferLifters::ret);
     lifters.put("IRET", TransferLifters::interruptReturn);
     lifters.put("INT", TransferLifters::softwareInterrupt);
     lifters.put("INT3", (emitter, i) -> emitter.processorHelperEnd(TransferLifters::breakpoint));
