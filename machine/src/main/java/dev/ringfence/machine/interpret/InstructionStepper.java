@@ -3,6 +3,7 @@ package dev.ringfence.machine.interpret;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import org.jspecify.annotations.Nullable;
 
@@ -51,7 +52,10 @@ public final class InstructionStepper {
   }
 
   private Block build() {
-    long linear = state.rip;
+    long linear =
+        state.code64()
+            ? state.rip
+            : state.segmentBase(SegmentRegister.CS) + state.rip & 0xffffffffL;
     return builder.build(
         memory.fetchPage(linear),
         (int) linear & 4095,

@@ -65,7 +65,7 @@ class EventDeliveryTest {
   private long[] stack64(int count) {
     long[] values = new long[count];
     for (int i = 0; i < count; i++) {
-      values[i] = f.physical.readLong(f.state.r[Slot.RSP] + 8 * i);
+      values[i] = f.physical.readLong(f.state.r[Slot.RSP] + 8L * i);
     }
     return values;
   }
@@ -73,7 +73,7 @@ class EventDeliveryTest {
   private long[] stack32(int count) {
     long[] values = new long[count];
     for (int i = 0; i < count; i++) {
-      values[i] = f.physical.readInt(f.state.r[Slot.RSP] + 4 * i) & 0xffffffffL;
+      values[i] = f.physical.readInt(f.state.r[Slot.RSP] + 4L * i) & 0xffffffffL;
     }
     return values;
   }

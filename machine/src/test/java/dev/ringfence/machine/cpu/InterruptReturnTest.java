@@ -38,14 +38,14 @@ class InterruptReturnTest {
     long[] values = {rip, cs, flags, rsp, ss};
     f.state.r[Slot.RSP] = STACK - 40;
     for (int i = 0; i < 5; i++) {
-      f.physical.writeLong(STACK - 40 + 8 * i, values[i]);
+      f.physical.writeLong(STACK - 40 + 8L * i, values[i]);
     }
   }
 
   private void frame32(long... values) {
     f.state.r[Slot.RSP] = STACK - 64;
     for (int i = 0; i < values.length; i++) {
-      f.physical.writeInt(STACK - 64 + 4 * i, (int) values[i]);
+      f.physical.writeInt(STACK - 64 + 4L * i, (int) values[i]);
     }
   }
 
