@@ -26,7 +26,6 @@ public final class ModelSpecificRegisters {
 
   private record Register(int number, String name, String feature, Reader reader, Writer writer) {}
 
-  private static final long ALL_BITS = -1;
   private static final int X2APIC_FIRST = 0x800;
   private static final int X2APIC_LAST = 0x8ff;
   private static final int VARIABLE_RANGES = 10;
@@ -53,7 +52,7 @@ public final class ModelSpecificRegisters {
     // Writing starts or follows a microcode update; the revision stays what the model says.
     int revision = store("IA32_BIOS_SIGN_ID");
     add(0x8b, "IA32_BIOS_SIGN_ID", "", stored(revision), (p, value) -> {});
-    add(0x79, "IA32_BIOS_UPDT_TRIG", "", NOT_READABLE, (p, value) -> {});
+    add(0x79, "IA32_BIOS_UPDT_TRIG", "", ModelSpecificRegisters::notReadable, (p, value) -> {});
     readOnly(0xce, "MSR_PLATFORM_INFO");
     readOnly(0x34, "MSR_SMI_COUNT");
     // Bit 0: fast strings. All others report what the processor has and do not change.
@@ -270,36 +269,44 @@ public final class ModelSpecificRegisters {
           p.state().modelSpecific[control] = value;
         });
     // Barriers: they have an effect on what the architecture does not show.
-    add(0x49, "IA32_PRED_CMD", "IBRS", NOT_READABLE, (p, value) -> require((value & ~1L) == 0));
+    add(
+        0x49,
+        "IA32_PRED_CMD",
+        "IBRS",
+        ModelSpecificRegisters::notReadable,
+        (p, value) -> require((value & ~1L) == 0));
     add(
         0x10b,
         "IA32_FLUSH_CMD",
         "L1D_FLUSH",
-        NOT_READABLE,
+        ModelSpecificRegisters::notReadable,
         (p, value) -> require((value & ~1L) == 0));
     int capabilities = store("IA32_ARCH_CAPABILITIES");
-    add(0x10a, "IA32_ARCH_CAPABILITIES", "ARCH_CAPABILITIES", stored(capabilities), NOT_WRITABLE);
+    add(
+        0x10a,
+        "IA32_ARCH_CAPABILITIES",
+        "ARCH_CAPABILITIES",
+        stored(capabilities),
+        ModelSpecificRegisters::notWritable);
   }
 
   private static void machineCheckAndDebug() {
     // The registers of the Pentium's machine check, which later processors keep.
-    add(0, "IA32_P5_MC_ADDR", "MCE", p -> 0, NOT_WRITABLE);
-    add(1, "IA32_P5_MC_TYPE", "MCE", p -> 0, NOT_WRITABLE);
+    add(0, "IA32_P5_MC_ADDR", "MCE", p -> 0, ModelSpecificRegisters::notWritable);
+    add(1, "IA32_P5_MC_TYPE", "MCE", p -> 0, ModelSpecificRegisters::notWritable);
     readOnly(0x179, "IA32_MCG_CAP");
     plain(0x17a, "IA32_MCG_STATUS", 7);
     // Neither branch records nor branch tracing exist, so no bit can be set.
     plain(0x1d9, "IA32_DEBUGCTL", 0);
   }
 
-  private static final Reader NOT_READABLE =
-      p -> {
-        throw ProcessorException.generalProtection();
-      };
+  private static long notReadable(Processor processor) {
+    throw ProcessorException.generalProtection();
+  }
 
-  private static final Writer NOT_WRITABLE =
-      (p, value) -> {
-        throw ProcessorException.generalProtection();
-      };
+  private static void notWritable(Processor processor, long value) {
+    throw ProcessorException.generalProtection();
+  }
 
   private static int store(String name) {
     STORED_NAMES.add(name);
@@ -311,7 +318,7 @@ public final class ModelSpecificRegisters {
   }
 
   private static void readOnly(int number, String name) {
-    add(number, name, "", stored(store(name)), NOT_WRITABLE);
+    add(number, name, "", stored(store(name)), ModelSpecificRegisters::notWritable);
   }
 
   /** A register of which only the bits of the mask can change. */
@@ -323,7 +330,7 @@ public final class ModelSpecificRegisters {
         "",
         stored(index),
         (p, value) -> {
-          require(((value ^ p.state().modelSpecific[index]) & ~mask & ALL_BITS) == 0);
+          require(((value ^ p.state().modelSpecific[index]) & ~mask) == 0);
           p.state().modelSpecific[index] = value;
         });
   }

@@ -10,7 +10,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** MOV to control and debug registers, LMSW, CLTS, XSETBV and INVPCID against SDM volumes 2 and 3. */
+/**
+ * MOV to control and debug registers, LMSW, CLTS, XSETBV and INVPCID against SDM volumes 2 and 3.
+ */
 class ControlRegistersTest {
   private static final int GP = ProcessorException.GENERAL_PROTECTION;
   private static final int UD = ProcessorException.INVALID_OPCODE;
@@ -36,8 +38,20 @@ class ControlRegistersTest {
   void onlyRing0ReachesControlRegisters() {
     for (String hex :
         new String[] {
-          MOV_CR0_RAX, MOV_CR3_RAX, MOV_CR4_RAX, MOV_CR8_RAX, "0f 20 c0", "0f 21 c0", "0f 23 f8",
-          "0f 06", "0f 01 f0", "0f 08", "0f 09", "0f 30", "0f 32", "0f 01 38"
+          MOV_CR0_RAX,
+          MOV_CR3_RAX,
+          MOV_CR4_RAX,
+          MOV_CR8_RAX,
+          "0f 20 c0",
+          "0f 21 c0",
+          "0f 23 f8",
+          "0f 06",
+          "0f 01 f0",
+          "0f 08",
+          "0f 09",
+          "0f 30",
+          "0f 32",
+          "0f 01 38"
         }) {
       f.longMode(3);
       f.state.r[Slot.RAX] = 0x9000;
@@ -167,8 +181,7 @@ class ControlRegistersTest {
     f.processor.memory().load8(0x5000);
     ControlRegisters.writeCr3(f.processor, PAGE_TABLES);
     assertEquals(-1, f.processor.memory().probe(0x5000));
-    assertThrows(
-        ProcessorException.class, () -> f.processor.memory().load8(0x5000));
+    assertThrows(ProcessorException.class, () -> f.processor.memory().load8(0x5000));
   }
 
   @Test

@@ -126,8 +126,7 @@ class EventDeliveryTest {
     f.state.r[Slot.RSP] = STACK - 3;
     EventDelivery.raise(f.processor, ProcessorException.generalProtection(0x50));
     assertEquals(STACK - 16 - 48, f.state.r[Slot.RSP]);
-    assertArrayEquals(
-        new long[] {0x50, CODE, CODE64, 2 | Flags.RF, STACK - 3, DATA0}, stack64(6));
+    assertArrayEquals(new long[] {0x50, CODE, CODE64, 2 | Flags.RF, STACK - 3, DATA0}, stack64(6));
     assertEquals(DATA0, f.selector(SegmentRegister.SS), "SS stays without privilege change");
   }
 
@@ -245,8 +244,7 @@ class EventDeliveryTest {
     assertEquals(1, f.state.cpl);
     assertEquals(DATA0 + RING | 1, f.selector(SegmentRegister.SS));
     assertEquals(STACK1 - 20, f.state.r[Slot.RSP]);
-    assertArrayEquals(
-        new long[] {CODE, CODE3, Flags.IF | Flags.NT | 2, STACK, DATA3}, stack32(5));
+    assertArrayEquals(new long[] {CODE, CODE3, Flags.IF | Flags.NT | 2, STACK, DATA3}, stack32(5));
     assertEquals(2, f.state.rflags());
   }
 
