@@ -202,6 +202,8 @@ public final class Machine implements AutoCloseable {
       }
       Processor processor = processors.get(next);
       if (processor.time() >= limits.nanoseconds()) {
+        // The last timer may have left the clock behind the processors, and so behind the limit.
+        clock.setNow(processor.time());
         return new StopReason.TimeLimit();
       }
       if (deadline <= processor.time()) {
