@@ -14,6 +14,7 @@ import dev.ringfence.machine.device.host.BlockBackend;
 import dev.ringfence.machine.device.host.ImageFile;
 import dev.ringfence.machine.device.host.MachineControl;
 import dev.ringfence.machine.interpret.CodeCache;
+import dev.ringfence.machine.interpret.ExecutionOutsideMemory;
 import dev.ringfence.machine.interpret.ProcessorLoop;
 import dev.ringfence.machine.interrupt.LocalApic;
 import dev.ringfence.machine.interrupt.TripleFault;
@@ -165,7 +166,7 @@ public final class Machine implements AutoCloseable {
       return runProcessors(limits);
     } catch (TripleFault e) {
       throw new GuestTroubleException(report("triple fault: " + e.getMessage()));
-    } catch (ProcessorLoop.ExecutionOutsideMemory e) {
+    } catch (ExecutionOutsideMemory e) {
       throw new GuestTroubleException(report(e.getMessage()));
     }
   }

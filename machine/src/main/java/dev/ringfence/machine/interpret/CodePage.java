@@ -14,6 +14,9 @@ final class CodePage {
   /** Blocks of the page before that end in this one. */
   private final List<Block> entering = new ArrayList<>();
 
+  /** False once the page has been overwritten; its blocks are then void. */
+  boolean live = true;
+
   /** Bit n: bytes 64n to 64n + 63 hold decoded code. */
   private long lines;
 
@@ -64,6 +67,7 @@ final class CodePage {
 
   /** Marks all blocks that have bytes in the page as overwritten. */
   void invalidate() {
+    live = false;
     for (Block[] ofMode : blocks) {
       if (ofMode != null) {
         for (Block block : ofMode) {

@@ -5,6 +5,7 @@ import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,7 +25,7 @@ public final class InstructionStepper {
     this.state = processor.state();
     this.memory = processor.memory();
     this.builder = new BlockBuilder(processor.physical(), processor.model());
-    this.interpreter = new Interpreter(processor);
+    this.interpreter = new Interpreter(processor, new Current());
   }
 
   /**
@@ -45,10 +46,19 @@ public final class InstructionStepper {
       }
       block = next;
     }
-    interpreter.execute(next, 1);
-    processor.complete(interpreter.completed);
-    memory.leaveBlock = false;
+    processor.attended();
+    interpreter.execute(processor.time() + 1);
     return interpreter.exception;
+  }
+
+  private final class Current implements BlockSource {
+    @Override
+    public Block find() {
+      return Objects.requireNonNull(block);
+    }
+
+    @Override
+    public void forget() {}
   }
 
   private Block build() {

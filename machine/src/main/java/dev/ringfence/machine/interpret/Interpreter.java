@@ -12,426 +12,444 @@ import dev.ringfence.machine.operation.MicroCode;
 import dev.ringfence.machine.operation.MicroOperation;
 import dev.ringfence.machine.operation.Shifts;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Executes the micro-operations of one block. Constraint: this loop is all the speed that cold code
- * has. One switch in a method below HotSpot's 8,000-byte limit, with the tables of the TLB in
- * locals; whatever is rare is a call.
+ * Executes micro-operations. Constraint: this loop is all the speed that cold code has. Blocks
+ * follow each other inside one method below HotSpot's 8,000-byte limit, with the tables of the TLB
+ * in locals; whatever is rare is a call.
  */
 final class Interpreter {
+  private static final MicroOperation[] NOTHING = {};
+
   private final Processor processor;
   private final ProcessorState state;
   private final TranslatedMemory memory;
+  private final BlockSource source;
 
-  /** The exception that ended the last block, or null. */
-  ProcessorException exception;
+  /** The exception that ended the last call, or null. */
+  @Nullable ProcessorException exception;
 
-  /** Number of instructions that the last call completed. */
-  int completed;
-
-  Interpreter(Processor processor) {
+  Interpreter(Processor processor, BlockSource source) {
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
+    this.source = source;
   }
 
   /**
-   * Executes at most {@code most} instructions of a block. Afterwards RIP is exact, {@link
-   * #completed} says how many instructions completed, and {@link #exception} is what the next one
-   * raised, if it did.
+   * Executes until the processor's time reaches {@code until}, or it needs attention, or an
+   * exception is raised, which {@link #exception} then holds. Afterwards RIP is exact, and the
+   * instructions that completed have been counted.
    */
-  void execute(Block block, int most) {
-    final MicroOperation[] operations = block.operations;
+  void execute(long until) {
+    final Processor p = processor;
     final ProcessorState s = state;
     final TranslatedMemory m = memory;
     final long[] r = s.r;
     final long[] readTable = m.readTable;
     final long[] writeTable = m.writeTable;
     final long context = m.context;
-    int stop = most;
-    int limit = most >= block.instructions ? operations.length : block.firstOperation[most];
+    MicroOperation[] operations = NOTHING;
     int i = 0;
-    r[Slot.BLOCK_START] = s.rip;
     exception = null;
+    source.forget();
     try {
-      while (i < limit) {
-        final MicroOperation o = operations[i++];
-        switch (o.code) {
-          case MicroCode.MOVE ->
-              r[o.destination] =
-                  r[o.destination] & o.keep | (r[o.second] + o.immediate) << o.shift >>> o.shift;
-          case MicroCode.MOVE64 -> r[o.destination] = r[o.second] + o.immediate;
-          case MicroCode.SIGN_EXTEND ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | (r[o.second] + o.immediate)
-                          << o.shift
-                          >> o.shift
-                          << o.targetShift
-                          >>> o.targetShift;
-          case MicroCode.EXTRACT_HIGH -> r[o.destination] = r[o.second] >>> 8 & 0xff;
-          case MicroCode.INSERT_HIGH ->
-              r[o.destination] = r[o.destination] & ~0xff00L | (r[o.second] & 0xff) << 8;
-          case MicroCode.ADDRESS ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase]
-                          << o.shift
-                          >>> o.shift;
-          case MicroCode.ADD -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift;
-            long b = r[o.second] + o.immediate << shift;
-            long sum = a + b;
-            s.flagResult = sum >> shift;
-            s.flagAuxiliary = Flags.auxiliaryOfAddition(a, b, sum, shift);
-            r[o.destination] = r[o.destination] & o.keep | sum >>> shift;
-          }
-          case MicroCode.ADD_CARRY -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift;
-            long b = r[o.second] + o.immediate << shift;
-            long sum = a + b + ((long) Flags.carry(s.flagAuxiliary) << shift);
-            s.flagResult = sum >> shift;
-            s.flagAuxiliary = Flags.auxiliaryOfAddition(a, b, sum, shift);
-            r[o.destination] = r[o.destination] & o.keep | sum >>> shift;
-          }
-          case MicroCode.SUBTRACT -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift;
-            long b = r[o.second] + o.immediate << shift;
-            long difference = a - b;
-            s.flagResult = difference >> shift;
-            s.flagAuxiliary = Flags.auxiliaryOfSubtraction(a, b, difference, shift);
-            r[o.destination] = r[o.destination] & o.keep | difference >>> shift;
-          }
-          case MicroCode.SUBTRACT_BORROW -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift;
-            long b = r[o.second] + o.immediate << shift;
-            long difference = a - b - ((long) Flags.carry(s.flagAuxiliary) << shift);
-            s.flagResult = difference >> shift;
-            s.flagAuxiliary = Flags.auxiliaryOfSubtraction(a, b, difference, shift);
-            r[o.destination] = r[o.destination] & o.keep | difference >>> shift;
-          }
-          case MicroCode.COMPARE -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift;
-            long b = r[o.second] + o.immediate << shift;
-            long difference = a - b;
-            s.flagResult = difference >> shift;
-            s.flagAuxiliary = Flags.auxiliaryOfSubtraction(a, b, difference, shift);
-          }
-          case MicroCode.AND -> {
-            long result = (r[o.first] & r[o.second] + o.immediate) << o.shift;
-            s.flagResult = result >> o.shift;
-            s.flagAuxiliary = 0;
-            r[o.destination] = r[o.destination] & o.keep | result >>> o.shift;
-          }
-          case MicroCode.OR -> {
-            long result = (r[o.first] | r[o.second] + o.immediate) << o.shift;
-            s.flagResult = result >> o.shift;
-            s.flagAuxiliary = 0;
-            r[o.destination] = r[o.destination] & o.keep | result >>> o.shift;
-          }
-          case MicroCode.XOR -> {
-            long result = (r[o.first] ^ r[o.second] + o.immediate) << o.shift;
-            s.flagResult = result >> o.shift;
-            s.flagAuxiliary = 0;
-            r[o.destination] = r[o.destination] & o.keep | result >>> o.shift;
-          }
-          case MicroCode.TEST -> {
-            s.flagResult = (r[o.first] & r[o.second] + o.immediate) << o.shift >> o.shift;
-            s.flagAuxiliary = 0;
-          }
-          case MicroCode.INCREMENT -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift;
-            long sum = a + (1L << shift);
-            long fresh = Flags.auxiliaryOfAddition(a, 1L << shift, sum, shift);
-            s.flagResult = sum >> shift;
-            s.flagAuxiliary = Flags.withCarry(fresh, Flags.carry(s.flagAuxiliary));
-            r[o.destination] = r[o.destination] & o.keep | sum >>> shift;
-          }
-          case MicroCode.DECREMENT -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift;
-            long difference = a - (1L << shift);
-            long fresh = Flags.auxiliaryOfSubtraction(a, 1L << shift, difference, shift);
-            s.flagResult = difference >> shift;
-            s.flagAuxiliary = Flags.withCarry(fresh, Flags.carry(s.flagAuxiliary));
-            r[o.destination] = r[o.destination] & o.keep | difference >>> shift;
-          }
-          case MicroCode.NEGATE -> {
-            int shift = o.shift;
-            long b = r[o.first] << shift;
-            s.flagResult = -b >> shift;
-            s.flagAuxiliary = Flags.auxiliaryOfSubtraction(0, b, -b, shift);
-            r[o.destination] = r[o.destination] & o.keep | -b >>> shift;
-          }
-          case MicroCode.NOT ->
-              r[o.destination] = r[o.destination] & o.keep | ~r[o.first] << o.shift >>> o.shift;
-          case MicroCode.SHIFT_LEFT ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | Shifts.left(s, r[o.first], r[o.second] + o.immediate, o.shift);
-          case MicroCode.SHIFT_RIGHT ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | Shifts.right(s, r[o.first], r[o.second] + o.immediate, o.shift);
-          case MicroCode.SHIFT_RIGHT_ARITHMETIC ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | Shifts.rightArithmetic(s, r[o.first], r[o.second] + o.immediate, o.shift);
-          case MicroCode.ROTATE_LEFT ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | Shifts.rotateLeft(s, r[o.first], r[o.second] + o.immediate, o.shift);
-          case MicroCode.ROTATE_RIGHT ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | Shifts.rotateRight(s, r[o.first], r[o.second] + o.immediate, o.shift);
-          case MicroCode.MULTIPLY -> {
-            int shift = o.shift;
-            long a = r[o.first] << shift >> shift;
-            long b = r[o.second] + o.immediate << shift >> shift;
-            long product = a * b;
-            long truncated = product << shift >> shift;
-            boolean fits = truncated == product && Math.multiplyHigh(a, b) == product >> 63;
-            s.flagResult = truncated;
-            s.flagAuxiliary = fits ? 0 : 1L << 63;
-            r[o.destination] = r[o.destination] & o.keep | product << shift >>> shift;
-          }
-          case MicroCode.SET_IF ->
-              r[o.destination] =
-                  r[o.destination] & o.keep
-                      | (Flags.test(o.condition, s.flagResult, s.flagAuxiliary) ? 1 : 0);
-          case MicroCode.MOVE_IF -> {
-            long value =
-                Flags.test(o.condition, s.flagResult, s.flagAuxiliary)
-                    ? r[o.second]
-                    : r[o.destination];
-            r[o.destination] = r[o.destination] & o.keep | value << o.shift >>> o.shift;
-          }
-          case MicroCode.BIT_TEST ->
-              s.flagAuxiliary =
-                  Flags.withCarry(
-                      s.flagAuxiliary,
-                      r[o.first] >>> ((r[o.second] + o.immediate) & 63 - o.shift) & 1);
-          case MicroCode.LOAD8 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            long value;
-            if (readTable[entry] == (linear & PAGE | context)) {
-              value = HostMemory.getByte(linear + readTable[entry + 1]) & 0xffL;
-            } else {
-              value = slowLoad(o, linear, 1);
+      blocks:
+      while (!p.needsAttention() && p.time() < until) {
+        i = 0;
+        final Block block = source.find();
+        operations = block.operations;
+        int stop = block.instructions;
+        int limit = operations.length;
+        if (stop > until - p.time()) {
+          stop = (int) (until - p.time());
+          limit = block.firstOperation[stop];
+        }
+        r[Slot.BLOCK_START] = s.rip;
+        while (i < limit) {
+          final MicroOperation o = operations[i++];
+          switch (o.code) {
+            case MicroCode.MOVE ->
+                r[o.destination] =
+                    r[o.destination] & o.keep | (r[o.second] + o.immediate) << o.shift >>> o.shift;
+            case MicroCode.MOVE64 -> r[o.destination] = r[o.second] + o.immediate;
+            case MicroCode.SIGN_EXTEND ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | (r[o.second] + o.immediate)
+                            << o.shift
+                            >> o.shift
+                            << o.targetShift
+                            >>> o.targetShift;
+            case MicroCode.EXTRACT_HIGH -> r[o.destination] = r[o.second] >>> 8 & 0xff;
+            case MicroCode.INSERT_HIGH ->
+                r[o.destination] = r[o.destination] & ~0xff00L | (r[o.second] & 0xff) << 8;
+            case MicroCode.ADDRESS ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase]
+                            << o.shift
+                            >>> o.shift;
+            case MicroCode.ADD -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift;
+              long b = r[o.second] + o.immediate << shift;
+              long sum = a + b;
+              s.flagResult = sum >> shift;
+              s.flagAuxiliary = Flags.auxiliaryOfAddition(a, b, sum, shift);
+              r[o.destination] = r[o.destination] & o.keep | sum >>> shift;
+            }
+            case MicroCode.ADD_CARRY -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift;
+              long b = r[o.second] + o.immediate << shift;
+              long sum = a + b + ((long) Flags.carry(s.flagAuxiliary) << shift);
+              s.flagResult = sum >> shift;
+              s.flagAuxiliary = Flags.auxiliaryOfAddition(a, b, sum, shift);
+              r[o.destination] = r[o.destination] & o.keep | sum >>> shift;
+            }
+            case MicroCode.SUBTRACT -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift;
+              long b = r[o.second] + o.immediate << shift;
+              long difference = a - b;
+              s.flagResult = difference >> shift;
+              s.flagAuxiliary = Flags.auxiliaryOfSubtraction(a, b, difference, shift);
+              r[o.destination] = r[o.destination] & o.keep | difference >>> shift;
+            }
+            case MicroCode.SUBTRACT_BORROW -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift;
+              long b = r[o.second] + o.immediate << shift;
+              long difference = a - b - ((long) Flags.carry(s.flagAuxiliary) << shift);
+              s.flagResult = difference >> shift;
+              s.flagAuxiliary = Flags.auxiliaryOfSubtraction(a, b, difference, shift);
+              r[o.destination] = r[o.destination] & o.keep | difference >>> shift;
+            }
+            case MicroCode.COMPARE -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift;
+              long b = r[o.second] + o.immediate << shift;
+              long difference = a - b;
+              s.flagResult = difference >> shift;
+              s.flagAuxiliary = Flags.auxiliaryOfSubtraction(a, b, difference, shift);
+            }
+            case MicroCode.AND -> {
+              long result = (r[o.first] & r[o.second] + o.immediate) << o.shift;
+              s.flagResult = result >> o.shift;
+              s.flagAuxiliary = 0;
+              r[o.destination] = r[o.destination] & o.keep | result >>> o.shift;
+            }
+            case MicroCode.OR -> {
+              long result = (r[o.first] | r[o.second] + o.immediate) << o.shift;
+              s.flagResult = result >> o.shift;
+              s.flagAuxiliary = 0;
+              r[o.destination] = r[o.destination] & o.keep | result >>> o.shift;
+            }
+            case MicroCode.XOR -> {
+              long result = (r[o.first] ^ r[o.second] + o.immediate) << o.shift;
+              s.flagResult = result >> o.shift;
+              s.flagAuxiliary = 0;
+              r[o.destination] = r[o.destination] & o.keep | result >>> o.shift;
+            }
+            case MicroCode.TEST -> {
+              s.flagResult = (r[o.first] & r[o.second] + o.immediate) << o.shift >> o.shift;
+              s.flagAuxiliary = 0;
+            }
+            case MicroCode.INCREMENT -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift;
+              long sum = a + (1L << shift);
+              long fresh = Flags.auxiliaryOfAddition(a, 1L << shift, sum, shift);
+              s.flagResult = sum >> shift;
+              s.flagAuxiliary = Flags.withCarry(fresh, Flags.carry(s.flagAuxiliary));
+              r[o.destination] = r[o.destination] & o.keep | sum >>> shift;
+            }
+            case MicroCode.DECREMENT -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift;
+              long difference = a - (1L << shift);
+              long fresh = Flags.auxiliaryOfSubtraction(a, 1L << shift, difference, shift);
+              s.flagResult = difference >> shift;
+              s.flagAuxiliary = Flags.withCarry(fresh, Flags.carry(s.flagAuxiliary));
+              r[o.destination] = r[o.destination] & o.keep | difference >>> shift;
+            }
+            case MicroCode.NEGATE -> {
+              int shift = o.shift;
+              long b = r[o.first] << shift;
+              s.flagResult = -b >> shift;
+              s.flagAuxiliary = Flags.auxiliaryOfSubtraction(0, b, -b, shift);
+              r[o.destination] = r[o.destination] & o.keep | -b >>> shift;
+            }
+            case MicroCode.NOT ->
+                r[o.destination] = r[o.destination] & o.keep | ~r[o.first] << o.shift >>> o.shift;
+            case MicroCode.SHIFT_LEFT ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | Shifts.left(s, r[o.first], r[o.second] + o.immediate, o.shift);
+            case MicroCode.SHIFT_RIGHT ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | Shifts.right(s, r[o.first], r[o.second] + o.immediate, o.shift);
+            case MicroCode.SHIFT_RIGHT_ARITHMETIC ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | Shifts.rightArithmetic(s, r[o.first], r[o.second] + o.immediate, o.shift);
+            case MicroCode.ROTATE_LEFT ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | Shifts.rotateLeft(s, r[o.first], r[o.second] + o.immediate, o.shift);
+            case MicroCode.ROTATE_RIGHT ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | Shifts.rotateRight(s, r[o.first], r[o.second] + o.immediate, o.shift);
+            case MicroCode.MULTIPLY -> {
+              int shift = o.shift;
+              long a = r[o.first] << shift >> shift;
+              long b = r[o.second] + o.immediate << shift >> shift;
+              long product = a * b;
+              long truncated = product << shift >> shift;
+              boolean fits = truncated == product && Math.multiplyHigh(a, b) == product >> 63;
+              s.flagResult = truncated;
+              s.flagAuxiliary = fits ? 0 : 1L << 63;
+              r[o.destination] = r[o.destination] & o.keep | product << shift >>> shift;
+            }
+            case MicroCode.SET_IF ->
+                r[o.destination] =
+                    r[o.destination] & o.keep
+                        | (Flags.test(o.condition, s.flagResult, s.flagAuxiliary) ? 1 : 0);
+            case MicroCode.MOVE_IF -> {
+              long value =
+                  Flags.test(o.condition, s.flagResult, s.flagAuxiliary)
+                      ? r[o.second]
+                      : r[o.destination];
+              r[o.destination] = r[o.destination] & o.keep | value << o.shift >>> o.shift;
+            }
+            case MicroCode.BIT_TEST ->
+                s.flagAuxiliary =
+                    Flags.withCarry(
+                        s.flagAuxiliary,
+                        r[o.first] >>> ((r[o.second] + o.immediate) & 63 - o.shift) & 1);
+            case MicroCode.LOAD8 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              long value;
+              if (readTable[entry] == (linear & PAGE | context)) {
+                value = HostMemory.getByte(linear + readTable[entry + 1]) & 0xffL;
+              } else {
+                value = slowLoad(o, linear, 1);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+              r[o.destination] = r[o.destination] & o.keep | value;
+            }
+            case MicroCode.LOAD16 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              long value;
+              if (readTable[entry] == (linear + 1 & PAGE | context)) {
+                value = HostMemory.getShort(linear + readTable[entry + 1]) & 0xffffL;
+              } else {
+                value = slowLoad(o, linear, 2);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+              r[o.destination] = r[o.destination] & o.keep | value;
+            }
+            case MicroCode.LOAD32 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              long value;
+              if (readTable[entry] == (linear + 3 & PAGE | context)) {
+                value = HostMemory.getInt(linear + readTable[entry + 1]) & 0xffffffffL;
+              } else {
+                value = slowLoad(o, linear, 4);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+              r[o.destination] = value;
+            }
+            case MicroCode.LOAD64 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              long value;
+              if (readTable[entry] == (linear + 7 & PAGE | context)) {
+                value = HostMemory.getLong(linear + readTable[entry + 1]);
+              } else {
+                value = slowLoad(o, linear, 8);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+              r[o.destination] = value;
+            }
+            case MicroCode.STORE8 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              if (writeTable[entry] == (linear & PAGE | context)) {
+                HostMemory.putByte(
+                    linear + writeTable[entry + 1], (byte) (r[o.second] + o.immediate));
+              } else {
+                slowStore(o, linear, 1);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+            }
+            case MicroCode.STORE16 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              if (writeTable[entry] == (linear + 1 & PAGE | context)) {
+                HostMemory.putShort(
+                    linear + writeTable[entry + 1], (short) (r[o.second] + o.immediate));
+              } else {
+                slowStore(o, linear, 2);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+            }
+            case MicroCode.STORE32 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              if (writeTable[entry] == (linear + 3 & PAGE | context)) {
+                HostMemory.putInt(
+                    linear + writeTable[entry + 1], (int) (r[o.second] + o.immediate));
+              } else {
+                slowStore(o, linear, 4);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+            }
+            case MicroCode.STORE64 -> {
+              long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+              int entry = TranslatedMemory.entry(linear);
+              if (writeTable[entry] == (linear + 7 & PAGE | context)) {
+                HostMemory.putLong(linear + writeTable[entry + 1], r[o.second] + o.immediate);
+              } else {
+                slowStore(o, linear, 8);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+            }
+            case MicroCode.PUSH64 -> {
+              long linear = r[Slot.RSP] - 8;
+              int entry = TranslatedMemory.entry(linear);
+              if (writeTable[entry] == (linear + 7 & PAGE | context)) {
+                HostMemory.putLong(linear + writeTable[entry + 1], r[o.second] + o.immediate);
+              } else {
+                slowStore(o, linear, 8);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+              r[Slot.RSP] = linear;
+            }
+            case MicroCode.POP64 -> {
+              long linear = r[Slot.RSP];
+              int entry = TranslatedMemory.entry(linear);
+              long value;
+              if (readTable[entry] == (linear + 7 & PAGE | context)) {
+                value = HostMemory.getLong(linear + readTable[entry + 1]);
+              } else {
+                value = slowLoad(o, linear, 8);
+                if (m.leaveBlock) {
+                  limit = o.nextInstruction;
+                  stop = o.ordinal + 1;
+                }
+              }
+              r[Slot.RSP] = linear + 8;
+              r[o.destination] = value;
+            }
+            case MicroCode.STATE_HELPER -> o.stateHelper.execute(s, o);
+            case MicroCode.JUMP -> {
+              s.rip = r[Slot.BLOCK_START] + o.immediate << o.shift >>> o.shift;
+              p.complete(block.instructions);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF -> {
+              jump(o, Flags.overflow(s.flagAuxiliary) != 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 1 -> {
+              jump(o, Flags.overflow(s.flagAuxiliary) == 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 2 -> {
+              jump(o, s.flagAuxiliary < 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 3 -> {
+              jump(o, s.flagAuxiliary >= 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 4 -> {
+              jump(o, s.flagResult == 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 5 -> {
+              jump(o, s.flagResult != 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 6 -> {
+              jump(o, s.flagResult == 0 || s.flagAuxiliary < 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 7 -> {
+              jump(o, s.flagResult != 0 && s.flagAuxiliary >= 0, block);
+              continue blocks;
+            }
+            case MicroCode.JUMP_IF + 8,
+                MicroCode.JUMP_IF + 9,
+                MicroCode.JUMP_IF + 10,
+                MicroCode.JUMP_IF + 11,
+                MicroCode.JUMP_IF + 12,
+                MicroCode.JUMP_IF + 13,
+                MicroCode.JUMP_IF + 14,
+                MicroCode.JUMP_IF + 15 -> {
+              jump(o, Flags.test(o.code - MicroCode.JUMP_IF, s.flagResult, s.flagAuxiliary), block);
+              continue blocks;
+            }
+            default -> {
+              if (rare(o)) {
+                p.complete(block.instructions);
+                m.leaveBlock = false;
+                continue blocks;
+              }
               if (m.leaveBlock) {
                 limit = o.nextInstruction;
                 stop = o.ordinal + 1;
               }
-            }
-            r[o.destination] = r[o.destination] & o.keep | value;
-          }
-          case MicroCode.LOAD16 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            long value;
-            if (readTable[entry] == (linear + 1 & PAGE | context)) {
-              value = HostMemory.getShort(linear + readTable[entry + 1]) & 0xffffL;
-            } else {
-              value = slowLoad(o, linear, 2);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-            r[o.destination] = r[o.destination] & o.keep | value;
-          }
-          case MicroCode.LOAD32 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            long value;
-            if (readTable[entry] == (linear + 3 & PAGE | context)) {
-              value = HostMemory.getInt(linear + readTable[entry + 1]) & 0xffffffffL;
-            } else {
-              value = slowLoad(o, linear, 4);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-            r[o.destination] = value;
-          }
-          case MicroCode.LOAD64 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            long value;
-            if (readTable[entry] == (linear + 7 & PAGE | context)) {
-              value = HostMemory.getLong(linear + readTable[entry + 1]);
-            } else {
-              value = slowLoad(o, linear, 8);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-            r[o.destination] = value;
-          }
-          case MicroCode.STORE8 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            if (writeTable[entry] == (linear & PAGE | context)) {
-              HostMemory.putByte(
-                  linear + writeTable[entry + 1], (byte) (r[o.second] + o.immediate));
-            } else {
-              slowStore(o, linear, 1);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-          }
-          case MicroCode.STORE16 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            if (writeTable[entry] == (linear + 1 & PAGE | context)) {
-              HostMemory.putShort(
-                  linear + writeTable[entry + 1], (short) (r[o.second] + o.immediate));
-            } else {
-              slowStore(o, linear, 2);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-          }
-          case MicroCode.STORE32 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            if (writeTable[entry] == (linear + 3 & PAGE | context)) {
-              HostMemory.putInt(linear + writeTable[entry + 1], (int) (r[o.second] + o.immediate));
-            } else {
-              slowStore(o, linear, 4);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-          }
-          case MicroCode.STORE64 -> {
-            long linear = r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
-            int entry = TranslatedMemory.entry(linear);
-            if (writeTable[entry] == (linear + 7 & PAGE | context)) {
-              HostMemory.putLong(linear + writeTable[entry + 1], r[o.second] + o.immediate);
-            } else {
-              slowStore(o, linear, 8);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-          }
-          case MicroCode.PUSH64 -> {
-            long linear = r[Slot.RSP] - 8;
-            int entry = TranslatedMemory.entry(linear);
-            if (writeTable[entry] == (linear + 7 & PAGE | context)) {
-              HostMemory.putLong(linear + writeTable[entry + 1], r[o.second] + o.immediate);
-            } else {
-              slowStore(o, linear, 8);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-            r[Slot.RSP] = linear;
-          }
-          case MicroCode.POP64 -> {
-            long linear = r[Slot.RSP];
-            int entry = TranslatedMemory.entry(linear);
-            long value;
-            if (readTable[entry] == (linear + 7 & PAGE | context)) {
-              value = HostMemory.getLong(linear + readTable[entry + 1]);
-            } else {
-              value = slowLoad(o, linear, 8);
-              if (m.leaveBlock) {
-                limit = o.nextInstruction;
-                stop = o.ordinal + 1;
-              }
-            }
-            r[Slot.RSP] = linear + 8;
-            r[o.destination] = value;
-          }
-          case MicroCode.STATE_HELPER -> o.stateHelper.execute(s, o);
-          case MicroCode.JUMP -> {
-            s.rip = r[Slot.BLOCK_START] + o.immediate << o.shift >>> o.shift;
-            completed = block.instructions;
-            return;
-          }
-          case MicroCode.JUMP_IF -> {
-            boolean taken = Flags.overflow(s.flagAuxiliary) != 0;
-            jump(o, taken, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 1 -> {
-            boolean taken = Flags.overflow(s.flagAuxiliary) == 0;
-            jump(o, taken, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 2 -> {
-            jump(o, s.flagAuxiliary < 0, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 3 -> {
-            jump(o, s.flagAuxiliary >= 0, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 4 -> {
-            jump(o, s.flagResult == 0, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 5 -> {
-            jump(o, s.flagResult != 0, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 6 -> {
-            jump(o, s.flagResult == 0 || s.flagAuxiliary < 0, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 7 -> {
-            jump(o, s.flagResult != 0 && s.flagAuxiliary >= 0, block);
-            return;
-          }
-          case MicroCode.JUMP_IF + 8,
-              MicroCode.JUMP_IF + 9,
-              MicroCode.JUMP_IF + 10,
-              MicroCode.JUMP_IF + 11,
-              MicroCode.JUMP_IF + 12,
-              MicroCode.JUMP_IF + 13,
-              MicroCode.JUMP_IF + 14,
-              MicroCode.JUMP_IF + 15 -> {
-            jump(o, Flags.test(o.code - MicroCode.JUMP_IF, s.flagResult, s.flagAuxiliary), block);
-            return;
-          }
-          default -> {
-            if (rare(o)) {
-              completed = block.instructions;
-              return;
-            }
-            if (m.leaveBlock) {
-              limit = o.nextInstruction;
-              stop = o.ordinal + 1;
             }
           }
         }
+        // The block was cut short, by time or by an access that it must not outlive.
+        s.rip = cut(r[Slot.BLOCK_START] + block.offsets[stop], operations[0]);
+        p.complete(stop);
+        m.leaveBlock = false;
       }
-      stop = Math.min(stop, block.instructions);
-      s.rip = cut(r[Slot.BLOCK_START] + block.offsets[stop], operations[0]);
-      completed = stop;
     } catch (ProcessorException e) {
-      MicroOperation o = operations[i - 1];
-      s.rip = cut(r[Slot.BLOCK_START] + o.offset, o);
-      completed = o.ordinal;
+      if (i > 0) {
+        MicroOperation o = operations[i - 1];
+        s.rip = cut(r[Slot.BLOCK_START] + o.offset, o);
+        p.complete(o.ordinal);
+        m.leaveBlock = false;
+      }
       exception = e;
     }
   }
@@ -444,7 +462,7 @@ final class Interpreter {
   private void jump(MicroOperation o, boolean taken, Block block) {
     long target = state.r[Slot.BLOCK_START] + (taken ? o.immediate : o.displacement);
     state.rip = target << o.shift >>> o.shift;
-    completed = block.instructions;
+    processor.complete(block.instructions);
   }
 
   private long slowLoad(MicroOperation o, long linear, int bytes) {

@@ -1,13 +1,10 @@
 package dev.ringfence.machine.interpret;
 
-import static dev.ringfence.machine.paging.TranslatedMemory.PAGE;
-
 import dev.ringfence.machine.cpu.InstructionBoundary;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorReset;
 import dev.ringfence.machine.cpu.ProcessorState;
-import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.interrupt.EventDelivery;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
@@ -25,17 +22,13 @@ public final class ProcessorLoop {
   private final Processor processor;
   private final ProcessorState state;
   private final TranslatedMemory memory;
-  private final CodeCache cache;
-  private final BlockBuilder builder;
   private final Interpreter interpreter;
 
   public ProcessorLoop(Processor processor, CodeCache cache, PhysicalMemory physical) {
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
-    this.cache = cache;
-    this.builder = new BlockBuilder(physical, processor.model());
-    this.interpreter = new Interpreter(processor);
+    this.interpreter = new Interpreter(processor, new BlockFinder(processor, cache, physical));
     cache.attach(memory);
   }
 
@@ -57,9 +50,7 @@ public final class ProcessorLoop {
       if (processor.needsAttention() && !attend()) {
         return;
       }
-      while (!processor.needsAttention() && processor.time() < limit) {
-        step(limit - processor.time());
-      }
+      step(limit);
     }
   }
 
@@ -122,7 +113,7 @@ public final class ProcessorLoop {
     }
     memory.contextChanged();
     long instructions = processor.instructions();
-    step(1);
+    step(processor.time() + 1);
     if (processor.instructions() != instructions) {
       InstructionBoundary.end(processor, before);
       memory.contextChanged();
@@ -139,89 +130,13 @@ public final class ProcessorLoop {
     delivered();
   }
 
-  /** Executes one block, or its first {@code most} instructions. */
-  private void step(long most) {
-    Block block;
-    try {
-      block = find();
-    } catch (ProcessorException e) {
-      raise(e);
-      return;
-    }
-    interpreter.execute(block, (int) Math.min(most, Integer.MAX_VALUE));
-    processor.complete(interpreter.completed);
-    memory.leaveBlock = false;
+  /** Executes until a time or an event, and delivers the exception that it ended with. */
+  private void step(long until) {
+    interpreter.execute(until);
     ProcessorException exception = interpreter.exception;
     if (exception != null) {
       processor.clock().setNow(processor.time());
       raise(exception);
-    }
-  }
-
-  private Block find() {
-    long linear;
-    int mode;
-    if (state.code64()) {
-      linear = state.rip;
-      mode = 0;
-    } else {
-      if (state.rip > state.limit[SegmentRegister.CS]) {
-        throw ProcessorException.generalProtection();
-      }
-      linear = state.segmentBase(SegmentRegister.CS) + state.rip & 0xffffffffL;
-      mode = CodePage.mode(state.codeWidth(), state.stackWidth());
-    }
-    int entry = TranslatedMemory.entry(linear);
-    int ramPage =
-        memory.fetchTable[entry] == (linear & PAGE | memory.context)
-            ? (int) memory.fetchTable[entry + 1]
-            : memory.fetchPage(linear);
-    if (ramPage < 0) {
-      throw new ExecutionOutsideMemory(linear);
-    }
-    int offset = (int) linear & 4095;
-    CodePage page = cache.page(ramPage);
-    Block block = page == null ? null : page.find(mode, offset);
-    if (block != null
-        && block.valid
-        && (block.secondPage < 0 || secondPageIs(linear, block.secondPage))) {
-      return block;
-    }
-    return build(linear, ramPage, offset, mode);
-  }
-
-  private boolean secondPageIs(long linear, int ramPage) {
-    return memory.fetchPage((linear | 0xfff) + 1) == ramPage;
-  }
-
-  private Block build(long linear, int ramPage, int offset, int mode) {
-    Block block =
-        builder.build(
-            ramPage,
-            offset,
-            state.codeWidth(),
-            state.stackWidth(),
-            () -> memory.fetchPage((linear | 0xfff) + 1));
-    boolean runsOver = offset + block.length() > 4096;
-    if (!runsOver || block.secondPage >= 0) {
-      cache.add(ramPage, mode, offset, block);
-    }
-    return block;
-  }
-
-  /**
-   * Code is fetched from an address without RAM: there is nothing that a PC could execute there.
-   */
-  public static final class ExecutionOutsideMemory extends RuntimeException {
-    private static final long serialVersionUID = 1L;
-
-    ExecutionOutsideMemory(long linear) {
-      super(
-          "the processor fetches code from linear address %016x, where there is no RAM"
-              .formatted(linear),
-          null,
-          false,
-          false);
     }
   }
 }

@@ -1,0 +1,108 @@
+package dev.ringfence.machine.interpret;
+
+import static dev.ringfence.machine.paging.TranslatedMemory.PAGE;
+
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.ProcessorException;
+import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.cpu.SegmentRegister;
+import dev.ringfence.machine.memory.PhysicalMemory;
+import dev.ringfence.machine.paging.TranslatedMemory;
+
+/**
+ * Finds the block at RIP in the code cache, building it where there is none. Most jumps stay in
+ * their page, so the page found last is remembered for as long as no translation can have changed.
+ */
+final class BlockFinder implements BlockSource {
+  private static final CodePage NO_PAGE = new CodePage();
+
+  private final ProcessorState state;
+  private final TranslatedMemory memory;
+  private final CodeCache cache;
+  private final BlockBuilder builder;
+
+  /** Linear page of 64-bit code that {@link #recentCode} holds; 1, which is no page, for none. */
+  private long recentPage = 1;
+
+  private CodePage recentCode = NO_PAGE;
+
+  BlockFinder(Processor processor, CodeCache cache, PhysicalMemory physical) {
+    this.state = processor.state();
+    this.memory = processor.memory();
+    this.cache = cache;
+    this.builder = new BlockBuilder(physical, processor.model());
+  }
+
+  @Override
+  public void forget() {
+    recentPage = 1;
+  }
+
+  @Override
+  public Block find() {
+    long rip = state.rip;
+    if ((rip & PAGE) == recentPage && recentCode.live) {
+      Block block = recentCode.find(0, (int) rip & 4095);
+      if (block != null && block.secondPage < 0) {
+        return block;
+      }
+    }
+    return findByTranslation();
+  }
+
+  private Block findByTranslation() {
+    long linear;
+    int mode;
+    if (state.code64()) {
+      linear = state.rip;
+      mode = 0;
+    } else {
+      if (state.rip > state.limit[SegmentRegister.CS]) {
+        throw ProcessorException.generalProtection();
+      }
+      linear = state.segmentBase(SegmentRegister.CS) + state.rip & 0xffffffffL;
+      mode = CodePage.mode(state.codeWidth(), state.stackWidth());
+    }
+    int entry = TranslatedMemory.entry(linear);
+    int ramPage =
+        memory.fetchTable[entry] == (linear & PAGE | memory.context)
+            ? (int) memory.fetchTable[entry + 1]
+            : memory.fetchPage(linear);
+    if (ramPage < 0) {
+      throw new ExecutionOutsideMemory(linear);
+    }
+    int offset = (int) linear & 4095;
+    CodePage page = cache.page(ramPage);
+    Block block = page == null ? null : page.find(mode, offset);
+    if (block == null
+        || !block.valid
+        || block.secondPage >= 0 && !secondPageIs(linear, block.secondPage)) {
+      block = build(linear, ramPage, offset, mode);
+      page = cache.page(ramPage);
+    }
+    if (mode == 0 && page != null) {
+      recentPage = linear & PAGE;
+      recentCode = page;
+    }
+    return block;
+  }
+
+  private boolean secondPageIs(long linear, int ramPage) {
+    return memory.fetchPage((linear | 0xfff) + 1) == ramPage;
+  }
+
+  private Block build(long linear, int ramPage, int offset, int mode) {
+    Block block =
+        builder.build(
+            ramPage,
+            offset,
+            state.codeWidth(),
+            state.stackWidth(),
+            () -> memory.fetchPage((linear | 0xfff) + 1));
+    boolean runsOver = offset + block.length() > 4096;
+    if (!runsOver || block.secondPage >= 0) {
+      cache.add(ramPage, mode, offset, block);
+    }
+    return block;
+  }
+}
