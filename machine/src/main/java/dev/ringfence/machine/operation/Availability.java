@@ -73,6 +73,15 @@ final class Availability {
     }
   }
 
+  /** 64-bit mode: first = linear address of an access relative to SS; immediate = its bytes. */
+  static void requireCanonicalStack(ProcessorState state, MicroOperation operation) {
+    long first = state.r[operation.first];
+    if (!ProcessorState.canonical(first)
+        || !ProcessorState.canonical(first + operation.immediate - 1)) {
+      throw ProcessorException.of(ProcessorException.STACK_FAULT, 0);
+    }
+  }
+
   /**
    * Linear address of an access outside 64-bit mode (SDM volume 3, section 5.3 to 5.5): destination
    * = linear address; first = offset; index = segment register; immediate = bytes; condition = 1

@@ -310,6 +310,18 @@ public final class Emitter {
         : Slot.ZERO;
   }
 
+  /**
+   * For helpers that access memory by the linear address in a slot: raises #SS where an address
+   * relative to the stack segment is not canonical. For others, the access itself raises #GP.
+   */
+  public void requireCanonical(Memory memory, int slot, int bytes) {
+    if (memory.stack()) {
+      MicroOperation check = stateHelper(Availability::requireCanonicalStack);
+      check.first = slot;
+      check.immediate = bytes;
+    }
+  }
+
   /** Sets the address of a micro-operation. */
   public static void address(MicroOperation operation, Memory memory) {
     operation.base = memory.base();

@@ -71,6 +71,7 @@ final class ExtendedStateLifters {
     MicroOperation address = emitter.append(MicroCode.ADDRESS);
     address.destination = emitter.temporary();
     Emitter.address(address, memory);
+    emitter.requireCanonical(memory, address.destination, bytes);
     emitter.processorHelper(helper).first = address.destination;
   }
 

@@ -216,18 +216,16 @@ final class SseLifters {
   }
 
   /**
-   * CVTPI2PS and CVTPI2PD. The transition to MMX comes last, as exceptions leave the x87 state
-   * alone; a memory source makes none (SDM volume 2, CVTPI2PD).
+   * CVTPI2PS and CVTPI2PD. The transition to MMX happens even if the conversion raises #XM; a
+   * memory source makes none (SDM volume 2, CVTPI2PD).
    */
   private static void fromMmx(Emitter emitter, Instruction i, StateHelper helper) {
     emitter.requireVector();
     if (!i.isMemory()) {
       emitter.stateHelper(Availability::requireMmx);
-    }
-    operate(emitter, i, helper, vector(i), mmxSource(emitter, i, 64));
-    if (!i.isMemory()) {
       VectorOperands.appendEnterMmx(emitter);
     }
+    operate(emitter, i, helper, vector(i), mmxSource(emitter, i, 64));
   }
 
   private static void toMmx(
@@ -238,6 +236,7 @@ final class SseLifters {
           emitter.requireVector();
           emitter.stateHelper(Availability::requireMmx);
           int second = width == 128 ? source(emitter, i) : scalarSource(emitter, i, width);
+          VectorOperands.appendEnterMmx(emitter);
           operate(emitter, i, helper, mmx(i), second);
         });
   }

@@ -406,12 +406,13 @@ final class X87 {
   /** FLD ST(i). */
   static void loadRegister(ProcessorState state, MicroOperation o, int i) {
     begin(state, o);
-    if (!isEmpty(state, 7)) {
-      overflow(state, o);
-    } else if (isEmpty(state, i)) {
+    if (isEmpty(state, i)) {
+      // An empty source counts before a full stack.
       if (stackFault(state, o, false)) {
         push(state, Extended.INDEFINITE_EXPONENT, Extended.INDEFINITE_SIGNIFICAND);
       }
+    } else if (!isEmpty(state, 7)) {
+      overflow(state, o);
     } else {
       end(state, o);
       push(state, signExponent(state, i), significand(state, i));
@@ -437,7 +438,8 @@ final class X87 {
       underflow(state, o, 0, 0);
       return;
     }
-    end(state, o);
+    // C1 is cleared by a stack underflow only.
+    end(state, o, 0, (state.x87Status & X87Status.C1) != 0);
     if (condition) {
       write(state, 0, signExponent(state, i), significand(state, i));
     }
@@ -453,6 +455,7 @@ final class X87 {
   /** FFREE. */
   static void free(ProcessorState state, MicroOperation o, int i) {
     begin(state, o);
+    end(state, o);
     state.x87Empty |= 1 << register(state, i);
   }
 

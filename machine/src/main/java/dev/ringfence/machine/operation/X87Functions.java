@@ -9,8 +9,10 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.operation.softfloat.Extended;
 import dev.ringfence.machine.operation.softfloat.Remainder;
 import dev.ringfence.machine.operation.softfloat.SoftFloat;
+import dev.ringfence.machine.operation.softfloat.Transcendental;
+import dev.ringfence.machine.operation.softfloat.Transcendental.Function;
 
-/** FSCALE, FXTRACT, FPREM and the constants. */
+/** FSCALE, FXTRACT, FPREM, the transcendental functions and the constants. */
 final class X87Functions {
   /** What FLDxx loads: exponent, significand cut to 64 bits, and the bits that follow. */
   enum Constant {
@@ -66,12 +68,7 @@ final class X87Functions {
   /** FXTRACT: ST(0) = exponent, then the significand is pushed. */
   static void extract(ProcessorState state, MicroOperation o) {
     X87.begin(state, o);
-    boolean full = !X87.isEmpty(state, 7);
-    if (X87.isEmpty(state, 0) || full) {
-      if (X87.stackFault(state, o, full && !X87.isEmpty(state, 0))) {
-        X87.write(state, 0, Extended.INDEFINITE_EXPONENT, Extended.INDEFINITE_SIGNIFICAND);
-        X87.push(state, Extended.INDEFINITE_EXPONENT, Extended.INDEFINITE_SIGNIFICAND);
-      }
+    if (noRoom(state, o)) {
       return;
     }
     int se = X87.signExponent(state, 0);
@@ -114,6 +111,7 @@ final class X87Functions {
   /** FPREM (quotient toward zero) and FPREM1 (quotient to nearest). */
   static void remainder(ProcessorState state, MicroOperation o, boolean nearest) {
     X87.begin(state, o);
+    state.x87Status &= ~X87Status.C2;
     if (missing(state)) {
       X87.underflow(state, o, 0, 0);
       return;
@@ -133,14 +131,115 @@ final class X87Functions {
       return;
     }
     X87.writeResult(state, 0, unit);
-    state.x87Status &= ~(X87Status.C0 | X87Status.C1 | X87Status.C2 | X87Status.C3);
     if (codes == Remainder.INCOMPLETE) {
       state.x87Status |= X87Status.C2;
-    } else {
+    } else if (codes != Remainder.NO_QUOTIENT) {
+      state.x87Status &= ~(X87Status.C0 | X87Status.C3);
       state.x87Status |=
           ((codes & 4) != 0 ? X87Status.C0 : 0)
               | ((codes & 2) != 0 ? X87Status.C3 : 0)
               | ((codes & 1) != 0 ? X87Status.C1 : 0);
+    }
+  }
+
+  /** Computes a function of ST(0) and ST(1) into the unit. */
+  @FunctionalInterface
+  interface BinaryFunction {
+    void apply(SoftFloat unit, int se0, long m0, int se1, long m1);
+  }
+
+  /** FYL2X, FYL2XP1, FPATAN: ST(1) = f(ST(0), ST(1)), then pops. */
+  static void binary(ProcessorState state, MicroOperation o, BinaryFunction function) {
+    X87.begin(state, o);
+    if (missing(state)) {
+      X87.underflow(state, o, 1, 1);
+      return;
+    }
+    SoftFloat unit = X87.unit(state);
+    unit.targetExtended();
+    function.apply(
+        unit,
+        X87.signExponent(state, 0),
+        X87.significand(state, 0),
+        X87.signExponent(state, 1),
+        X87.significand(state, 1));
+    X87.finish(state, o, unit, 1, 1);
+  }
+
+  /** Whether the operand of a trigonometric function is too large, which C2 then says. */
+  private static boolean outOfRange(ProcessorState state, MicroOperation o) {
+    state.x87Status &= ~X87Status.C2;
+    if (X87.isEmpty(state, 0)
+        || Transcendental.inRange(X87.signExponent(state, 0), X87.significand(state, 0))) {
+      return false;
+    }
+    X87.end(state, o);
+    state.x87Status |= X87Status.C2;
+    return true;
+  }
+
+  /** FSIN and FCOS. */
+  static void trigonometric(ProcessorState state, MicroOperation o, Function function) {
+    X87.begin(state, o);
+    if (!outOfRange(state, o)) {
+      X87.unary(
+          state, o, false, (unit, se, m) -> Transcendental.trigonometric(unit, function, se, m));
+    }
+  }
+
+  /** Whether ST(0) is missing or there is no room for a second result; ends the instruction. */
+  private static boolean noRoom(ProcessorState state, MicroOperation o) {
+    boolean empty = X87.isEmpty(state, 0);
+    boolean full = !X87.isEmpty(state, 7);
+    if (!empty && !full) {
+      return false;
+    }
+    if (X87.stackFault(state, o, !empty)) {
+      X87.write(state, 0, Extended.INDEFINITE_EXPONENT, Extended.INDEFINITE_SIGNIFICAND);
+      X87.push(state, Extended.INDEFINITE_EXPONENT, Extended.INDEFINITE_SIGNIFICAND);
+    }
+    return true;
+  }
+
+  /** FSINCOS: ST(0) = sine, then the cosine is pushed. */
+  static void sineAndCosine(ProcessorState state, MicroOperation o) {
+    X87.begin(state, o);
+    if (noRoom(state, o) || outOfRange(state, o)) {
+      return;
+    }
+    int se = X87.signExponent(state, 0);
+    long m = X87.significand(state, 0);
+    SoftFloat cosine = X87.unit(state);
+    cosine.targetExtended();
+    Transcendental.trigonometric(cosine, Function.COSINE, se, m);
+    SoftFloat sine = X87.unit(state);
+    sine.targetExtended();
+    Transcendental.trigonometric(sine, Function.SINE, se, m);
+    sine.flags |= cosine.flags;
+    X87.finish(state, o, sine, 0, 0);
+    if (!sine.trapped()) {
+      X87.push(state, cosine.signExponent, cosine.significand);
+    }
+  }
+
+  /** FPTAN: ST(0) = tangent, then 1 is pushed, or the NaN again. */
+  static void tangent(ProcessorState state, MicroOperation o) {
+    X87.begin(state, o);
+    if (noRoom(state, o) || outOfRange(state, o)) {
+      return;
+    }
+    SoftFloat unit = X87.unit(state);
+    unit.targetExtended();
+    Transcendental.trigonometric(
+        unit, Function.TANGENT, X87.signExponent(state, 0), X87.significand(state, 0));
+    X87.finish(state, o, unit, 0, 0);
+    if (unit.trapped()) {
+      return;
+    }
+    if (Extended.isNan(unit.signExponent, unit.significand)) {
+      X87.push(state, unit.signExponent, unit.significand);
+    } else {
+      X87.push(state, BIAS, INTEGER_BIT);
     }
   }
 }

@@ -9,6 +9,8 @@ import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.decode.OperandDefinition.Method;
 import dev.ringfence.machine.operation.X87Functions.Constant;
 import dev.ringfence.machine.operation.softfloat.Extended;
+import dev.ringfence.machine.operation.softfloat.Transcendental;
+import dev.ringfence.machine.operation.softfloat.Transcendental.Function;
 import java.util.Map;
 
 /**
@@ -147,6 +149,25 @@ final class X87Lifters {
                 }));
     onRegister(lifters, "FSCALE", X87Functions::scale);
     onRegister(lifters, "FXTRACT", X87Functions::extract);
+    onRegister(lifters, "F2XM1", (s, o) -> X87.unary(s, o, false, Transcendental::exponential));
+    onRegister(
+        lifters, "FYL2X", (s, o) -> X87Functions.binary(s, o, Transcendental::multipliedLogarithm));
+    onRegister(
+        lifters,
+        "FYL2XP1",
+        (s, o) -> X87Functions.binary(s, o, Transcendental::multipliedLogarithmPlusOne));
+    onRegister(
+        lifters,
+        "FPATAN",
+        (s, o) ->
+            X87Functions.binary(
+                s,
+                o,
+                (unit, se0, m0, se1, m1) -> Transcendental.arcTangent(unit, se1, m1, se0, m0)));
+    onRegister(lifters, "FSIN", (s, o) -> X87Functions.trigonometric(s, o, Function.SINE));
+    onRegister(lifters, "FCOS", (s, o) -> X87Functions.trigonometric(s, o, Function.COSINE));
+    onRegister(lifters, "FSINCOS", X87Functions::sineAndCosine);
+    onRegister(lifters, "FPTAN", X87Functions::tangent);
     onRegister(lifters, "FPREM", (s, o) -> X87Functions.remainder(s, o, false));
     onRegister(lifters, "FPREM1", (s, o) -> X87Functions.remainder(s, o, true));
   }
@@ -311,6 +332,7 @@ final class X87Lifters {
     MicroOperation address = emitter.append(MicroCode.ADDRESS);
     address.destination = emitter.temporary();
     Emitter.address(address, memory);
+    emitter.requireCanonical(memory, address.destination, bytes);
     emitter.processorHelper(helper).first = address.destination;
   }
 

@@ -46,6 +46,10 @@ final class X87Memory {
         processor.memory().store64(linear, Extended.toDouble(unit.signExponent, unit.significand));
       }
       X87.pop(state, pops);
+    } else {
+      // What is not stored is not rounded.
+      unit.flags &= ~X87Status.PRECISION;
+      unit.roundedUp = false;
     }
     X87.end(state, o, unit);
   }
@@ -118,7 +122,9 @@ final class X87Memory {
     long value = 0;
     if (!empty) {
       value = unit.toInteger(signExponent, X87.significand(state, 0), 64);
-      if ((unit.flags & X87Status.INVALID) != 0 || Math.abs(value) >= DECIMAL_LIMIT) {
+      if ((unit.flags & X87Status.INVALID) != 0
+          || value <= -DECIMAL_LIMIT
+          || value >= DECIMAL_LIMIT) {
         unit.flags = X87Status.INVALID;
         unit.roundedUp = false;
       }

@@ -8,16 +8,19 @@ public final class Remainder {
   /** The exponents differ too much for one step. */
   public static final int INCOMPLETE = -1;
 
+  /** An operand was no number, and neither is the result. */
+  public static final int NO_QUOTIENT = -2;
+
   private Remainder() {}
 
   /**
    * Sets the unit's result to a - b * quotient, which is exact.
    *
-   * @return the three lowest bits of the quotient, or {@link #INCOMPLETE}
+   * @return the three lowest bits of the quotient, or one of the other codes
    */
   public static int compute(SoftFloat unit, int seA, long mA, int seB, long mB, boolean nearest) {
     if (!unit.remainderOperands(seA, mA, seB, mB)) {
-      return 0;
+      return unit.signExponent << 17 == EXPONENT << 17 ? NO_QUOTIENT : 0;
     }
     int sign = seA & SIGN;
     int eA = SoftFloat.normalExponent(seA, mA);

@@ -478,6 +478,29 @@ public final class SoftFloat {
     return true;
   }
 
+  /**
+   * Checks the operand of a function. Returns whether it is a number (or an infinity) to compute
+   * with; otherwise the result is set or an exception has trapped.
+   */
+  boolean functionOperand(int se, long m) {
+    if (notNumber(se, m)) {
+      return false;
+    }
+    denormalOperand(se, m);
+    return !trapped();
+  }
+
+  /** Whether both operands are numbers or infinities; otherwise the result is set. */
+  boolean functionOperands(int seA, long mA, int seB, long mB) {
+    return !notNumbers(seA, mA, seB, mB);
+  }
+
+  /** Raises the denormal exception if one of two operands is denormal. */
+  void denormals(int seA, long mA, int seB, long mB) {
+    denormalOperand(seA, mA);
+    denormalOperand(seB, mB);
+  }
+
   /** a * 2^b, with b rounded toward zero (FSCALE). */
   public void scale(int seA, long mA, int seB, long mB) {
     if (notNumbers(seA, mA, seB, mB)) {
@@ -581,7 +604,13 @@ public final class SoftFloat {
     boolean tiny = exponent + (carried ? 1 : 0) < minimumExponent;
     if (tiny && (masks & UNDERFLOW) == 0) {
       flags |= UNDERFLOW | (inexact ? PRECISION : 0);
-      signExponent = sign | exponent + EXPONENT_ADJUSTMENT + (carried ? 1 : 0) & EXPONENT;
+      int adjusted = exponent + EXPONENT_ADJUSTMENT + (carried ? 1 : 0);
+      if (adjusted < 1) { // FSCALE can go so far
+        flags |= PRECISION;
+        set(sign, 0);
+        return;
+      }
+      signExponent = sign | adjusted & EXPONENT;
       significand = carried ? INTEGER_BIT : significand;
       return;
     }
@@ -609,8 +638,15 @@ public final class SoftFloat {
   private void overflow(int sign, int exponent, long rounded, boolean inexact) {
     flags |= OVERFLOW;
     if ((masks & OVERFLOW) == 0) {
+      int adjusted = exponent - EXPONENT_ADJUSTMENT;
+      if (adjusted >= EXPONENT) { // FSCALE can go so far
+        flags |= PRECISION;
+        set(sign | EXPONENT, INTEGER_BIT);
+        roundedUp = true;
+        return;
+      }
       flags |= inexact ? PRECISION : 0;
-      signExponent = sign | exponent - EXPONENT_ADJUSTMENT & EXPONENT;
+      signExponent = sign | adjusted & EXPONENT;
       significand = rounded;
       return;
     }

@@ -13,15 +13,16 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** The host's processor as an oracle: runs src/test/native/float_host.c. */
-final class FloatHost implements AutoCloseable {
+public final class FloatHost implements AutoCloseable {
   private static final int REQUEST = 40;
   private static final int RESPONSE = 40;
 
   /** Operands of one instruction; a 128-bit operand is two words, low first. */
-  record Request(int operation, int control, long a0, long a1, long b0, long b1) {}
+  public record Request(int operation, int control, long a0, long a1, long b0, long b1) {}
 
   /** What the processor made of it. */
-  record Response(long low, long high, long secondLow, long secondHigh, int status, int flags) {}
+  public record Response(
+      long low, long high, long secondLow, long secondHigh, int status, int flags) {}
 
   private final Process process;
   private final Path program;
@@ -32,13 +33,13 @@ final class FloatHost implements AutoCloseable {
   }
 
   /** Whether this host can run the oracle. */
-  static boolean available() {
+  public static boolean available() {
     return System.getProperty("os.arch").equals("amd64")
         && System.getProperty("os.name").equals("Linux")
         && Files.isExecutable(Path.of("/usr/bin/gcc"));
   }
 
-  static FloatHost start() throws IOException, InterruptedException {
+  public static FloatHost start() throws IOException, InterruptedException {
     Path program = Files.createTempFile("float_host", "");
     Process compiler =
         new ProcessBuilder("gcc", "-O1", "-o", program.toString(), "src/test/native/float_host.c")
@@ -54,7 +55,7 @@ final class FloatHost implements AutoCloseable {
         program);
   }
 
-  List<Response> run(List<Request> requests) throws IOException, InterruptedException {
+  public List<Response> run(List<Request> requests) throws IOException, InterruptedException {
     ByteBuffer buffer =
         ByteBuffer.allocate(requests.size() * REQUEST).order(ByteOrder.LITTLE_ENDIAN);
     for (Request r : requests) {
