@@ -213,7 +213,12 @@ public final class Machine implements AutoCloseable {
         continue;
       }
       current = next;
-      loops.get(next).run(turnEnd(next, Math.min(limits.nanoseconds(), processor.time() + left)));
+      loops
+          .get(next)
+          .run(
+              turnEnd(
+                  next,
+                  processor.time() + Math.min(limits.nanoseconds() - processor.time(), left)));
       clock.setNow(processor.time());
     }
   }
