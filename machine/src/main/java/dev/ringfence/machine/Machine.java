@@ -106,7 +106,9 @@ public final class Machine implements AutoCloseable {
       LocalApic apic = platform.localApics().get(i);
       processor.connect(apic);
       apic.connect(processor, () -> processor.state().tscOffset);
+      processor.setCount(configuration.processors());
       ProcessorReset.powerUp(processor);
+      processor.state().randomState = configuration.seed() ^ (long) i << 56;
       processors.add(processor);
       loops.add(new ProcessorLoop(processor, codeCache, memory));
     }

@@ -36,9 +36,7 @@ public final class InstructionBoundary {
    */
   public static int begin(Processor processor) {
     ProcessorState state = processor.state();
-    if (state.debugPending != 0 && !state.debugShadow) {
-      EventDelivery.raise(processor, ProcessorException.of(ProcessorException.DEBUG));
-    }
+    deliverTraps(processor);
     if ((state.systemFlags & Flags.RF) == 0 && !state.debugShadow) {
       long base = state.code64() ? 0 : state.segmentBase(SegmentRegister.CS);
       long linear = Segmentation.systemAddress(state, base + state.rip);
@@ -68,6 +66,15 @@ public final class InstructionBoundary {
     if ((before & Flags.TF) != 0 && !state.stepSuppressed && !state.debugShadow) {
       state.debugPending |= DebugRegisters.DR6_BS;
     }
+    deliverTraps(processor);
+  }
+
+  /**
+   * Delivers debug traps that wait: before interrupts, which they precede (SDM volume 3, table
+   * 6-2).
+   */
+  public static void deliverTraps(Processor processor) {
+    ProcessorState state = processor.state();
     if (state.debugPending != 0 && !state.debugShadow) {
       EventDelivery.raise(processor, ProcessorException.of(ProcessorException.DEBUG));
     }

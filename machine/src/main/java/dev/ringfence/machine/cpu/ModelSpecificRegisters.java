@@ -70,6 +70,7 @@ public final class ModelSpecificRegisters {
           long change = value - p.timeStamp();
           p.state().tscOffset += change;
           p.state().tscAdjust += change;
+          p.apic().timeStampCounterChanged();
         });
     add(
         0x3b,
@@ -79,19 +80,14 @@ public final class ModelSpecificRegisters {
         (p, value) -> {
           p.state().tscOffset += value - p.state().tscAdjust;
           p.state().tscAdjust = value;
+          p.apic().timeStampCounterChanged();
         });
     add(
         0x6e0,
         "IA32_TSC_DEADLINE",
         "TSC-Deadline",
-        p -> {
-          long ticks = p.apic().tscDeadline();
-          return ticks == 0 ? 0 : ticks + p.state().tscOffset;
-        },
-        // The APIC counts the machine's ticks; software counts its own. A deadline that has passed
-        // must stay one, so it is at least the first tick.
-        (p, value) ->
-            p.apic().setTscDeadline(value == 0 ? 0 : Math.max(1, value - p.state().tscOffset)));
+        p -> p.apic().tscDeadline(),
+        (p, value) -> p.apic().setTscDeadline(value));
     add(
         0xc0000103,
         "IA32_TSC_AUX",

@@ -78,6 +78,7 @@ public final class ProcessorLoop {
       memory.contextChanged();
     }
     processor.clock().setNow(processor.time());
+    InstructionBoundary.deliverTraps(processor);
     if (processor.nonMaskablePending() && InstructionBoundary.nonMaskableEnabled(state)) {
       processor.takeNonMaskable();
       state.halted = false;

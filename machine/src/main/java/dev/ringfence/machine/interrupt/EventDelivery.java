@@ -56,6 +56,9 @@ public final class EventDelivery {
         state.cr2 = current.address();
       } else if (vector == ProcessorException.DEBUG) {
         DebugRegisters.reportPending(state);
+      } else if (isFault(vector)) {
+        // The instruction did not complete; what it met counts when it is executed again.
+        state.debugPending = 0;
       }
       int errorCode = ProcessorException.hasErrorCode(vector) ? current.errorCode() : NO_ERROR_CODE;
       try {

@@ -1,6 +1,7 @@
 package dev.ringfence.machine.paging;
 
 import dev.ringfence.machine.cpu.ControlBits;
+import dev.ringfence.machine.cpu.DebugRegisters;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
@@ -96,11 +97,13 @@ public final class TranslatedMemory implements LinearMemory {
         new Watcher() {
           @Override
           public boolean watches(long linearPage) {
-            return false;
+            return DebugRegisters.enabled(state) && DebugRegisters.watched(state, linearPage, 4096);
           }
 
           @Override
-          public void accessed(long linear, int bytes, boolean write) {}
+          public void accessed(long linear, int bytes, boolean write) {
+            DebugRegisters.dataAccess(state, linear, bytes, write);
+          }
         };
     invalidateAll();
   }

@@ -112,17 +112,14 @@ class ModelSpecificRegistersTest {
   }
 
   @Test
-  void theDeadlineIsInTicksOfThisProcessor() {
+  void theDeadlineIsTheApics() {
     f.longMode(0);
-    write(0x3b, 10_000);
     write(0x6e0, 15_000);
-    assertEquals(5_000, f.apic.deadline);
+    assertEquals(15_000, f.apic.deadline);
     assertEquals(15_000, read(0x6e0));
-    write(0x6e0, 3); // passed long ago, but armed
-    assertEquals(1, f.apic.deadline);
-    write(0x6e0, 0);
-    assertEquals(0, f.apic.deadline);
-    assertEquals(0, read(0x6e0));
+    write(0x10, 5_000);
+    write(0x3b, 5_000);
+    assertEquals(2, f.apic.counterChanges);
   }
 
   @Test

@@ -55,6 +55,7 @@ public final class SystemFixture implements AutoCloseable {
     int priority;
     long apicBase = 0xfee00900L;
     long deadline;
+    int counterChanges;
 
     @Override
     public boolean hasInterrupt() {
@@ -107,6 +108,11 @@ public final class SystemFixture implements AutoCloseable {
     @Override
     public void setTscDeadline(long ticks) {
       deadline = ticks;
+    }
+
+    @Override
+    public void timeStampCounterChanged() {
+      counterChanges++;
     }
   }
 
