@@ -138,6 +138,7 @@ public final class Decoder {
     for (InstructionDefinition row : table.candidates(map, opcode)) {
       if (!prefixMatches(i, row)
           || row.rexW() >= 0 && row.rexW() != (i.rexW() ? 1 : 0)
+          || row.rexBClear() && i.rex >= 0 && (i.rex & 1) != 0
           || row.has("i64") && i.codeWidth == 64
           || row.has("o64") && i.codeWidth != 64) {
         continue;

@@ -15,7 +15,7 @@ import java.util.Set;
  * <p>OPCODE is a sequence of: a mandatory prefix {@code NP}, {@code 66}, {@code F2}, {@code F3}
  * (none means that prefixes keep their general meaning); opcode bytes; {@code +r} (the low three
  * bits name a register); {@code /n} (ModRM.reg); {@code mem} or {@code reg} (kind of ModRM.rm);
- * {@code rm=n}; {@code W0} or {@code W1} (REX.W).
+ * {@code rm=n}; {@code W0} or {@code W1} (REX.W); {@code B=0} (REX.B clear).
  *
  * <p>ATTRIBUTES: {@code lock} may have a LOCK prefix when its destination is memory; {@code i64},
  * {@code o64} invalid in, only valid in 64-bit mode; {@code d64} operand width defaults to 64 bits
@@ -32,6 +32,7 @@ import java.util.Set;
  * @param memory required kind of ModRM.rm: 1 memory, 0 register, -1 either
  * @param rm required ModRM.rm (low three bits), or -1
  * @param rexW required REX.W, or -1
+ * @param rexBClear whether REX.B must be clear
  * @param attributes as above
  * @param undefinedFlags mask in RFLAGS of the flags which the SDM leaves undefined
  * @param feature CPUID feature name, or the empty string
@@ -46,6 +47,7 @@ public record InstructionDefinition(
     int memory,
     int rm,
     int rexW,
+    boolean rexBClear,
     String mnemonic,
     List<OperandDefinition> operands,
     Set<String> attributes,
@@ -56,7 +58,21 @@ public record InstructionDefinition(
   /** Stands for bytes that are no instruction. */
   static final InstructionDefinition INVALID =
       new InstructionDefinition(
-          -1, 0, 0, false, -1, -1, -1, -1, "(invalid)", List.of(), Set.of("end"), 0, "", "none");
+          -1,
+          0,
+          0,
+          false,
+          -1,
+          -1,
+          -1,
+          -1,
+          false,
+          "(invalid)",
+          List.of(),
+          Set.of("end"),
+          0,
+          "",
+          "none");
 
   private static final Set<String> KNOWN = Set.of("lock", "i64", "o64", "d64", "f64", "end", "rep");
 
@@ -85,6 +101,7 @@ public record InstructionDefinition(
     int rm = -1;
     int rexW = -1;
     boolean registerInOpcode = false;
+    boolean rexBClear = false;
     List<Integer> bytes = new ArrayList<>();
     for (String token : columns[0].strip().split("\\s+")) {
       if (token.equals("NP")) {
@@ -100,6 +117,8 @@ public record InstructionDefinition(
         memory = 0;
       } else if (token.startsWith("/")) {
         extension = Integer.parseInt(token.substring(1));
+      } else if (token.equals("B=0")) {
+        rexBClear = true;
       } else if (token.equals("W0") || token.equals("W1")) {
         rexW = token.charAt(1) - '0';
       } else {
@@ -158,6 +177,7 @@ public record InstructionDefinition(
         memory,
         rm,
         rexW,
+        rexBClear,
         columns[1].strip(),
         List.copyOf(operands),
         Set.copyOf(attributes),

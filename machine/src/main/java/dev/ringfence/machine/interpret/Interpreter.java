@@ -461,7 +461,9 @@ final class Interpreter {
 
   private void jump(MicroOperation o, boolean taken, Block block) {
     long target = state.r[Slot.BLOCK_START] + (taken ? o.immediate : o.displacement);
-    state.rip = target << o.shift >>> o.shift;
+    // A 16-bit operand cuts the target, but not the address of the next instruction.
+    int shift = taken ? o.shift : o.shift & 32;
+    state.rip = target << shift >>> shift;
     processor.complete(block.instructions);
   }
 
@@ -523,7 +525,7 @@ final class Interpreter {
       case MicroCode.LOAD128 -> {
         long linear = timed(o, linear(r, o));
         checkAligned(o, linear);
-        memory.checkLoad(linear, 16);
+        memory.checkLoad(linear, 16, o.stack);
         long low = memory.load64(linear, o.stack);
         r[o.destination + 1] = memory.load64(linear + 8, o.stack);
         r[o.destination] = low;

@@ -159,7 +159,12 @@ final class Bits {
     operation.second = source;
     operation.shift = 64 - width;
     operation.keep = Emitter.keep(width);
-    target.assign(new Operand.Value(result, 0));
+    if (width == 32 && !target.isMemory()) {
+      // Processors leave the register alone where the comparison fails: bits 63:32 stay.
+      emitter.move(i.rm(), 64, result, 0);
+    } else {
+      target.assign(new Operand.Value(result, 0));
+    }
     MicroOperation accumulator = emitter.stateHelper(Bits::updateAccumulator);
     accumulator.first = current;
     accumulator.shift = 64 - width;
@@ -178,7 +183,8 @@ final class Bits {
     state.flagResult = difference >> o.shift;
     state.flagAuxiliary = Flags.auxiliaryOfSubtraction(a, b, difference, o.shift);
     // Kept in full so that a later write of the register does not change the value compared.
-    state.r[o.destination] = difference == 0 ? state.r[o.second] : state.r[o.first];
+    state.r[o.destination] =
+        difference == 0 ? state.r[o.second] << o.shift >>> o.shift : state.r[o.first];
   }
 
   /** The accumulator takes the destination's old value where the comparison failed. */
@@ -197,12 +203,13 @@ final class Bits {
     MicroOperation operation =
         emitter.processorHelper(sixteen ? Bits::compareExchange16 : Bits::compareExchange8);
     operation.first = address.destination;
+    operation.stack = memory.stack();
   }
 
   private static void compareExchange8(Processor processor, MicroOperation o) {
     ProcessorState state = processor.state();
     long linear = state.r[o.first];
-    processor.memory().checkStore(linear, 8);
+    processor.memory().checkStore(linear, 8, o.stack);
     long current = processor.memory().load64(linear);
     long expected = state.r[Slot.RDX] << 32 | state.r[Slot.RAX] & 0xffffffffL;
     boolean equal = current == expected;
@@ -223,7 +230,7 @@ final class Bits {
     if ((linear & 15) != 0) {
       throw ProcessorException.generalProtection();
     }
-    processor.memory().checkStore(linear, 16);
+    processor.memory().checkStore(linear, 16, o.stack);
     long low = processor.memory().load64(linear);
     long high = processor.memory().load64(linear + 8);
     boolean equal = low == state.r[Slot.RAX] && high == state.r[Slot.RDX];

@@ -152,8 +152,8 @@ public final class MicroCode {
   public static final int RETURN64 = 51;
 
   /**
-   * First of sixteen codes, one for each condition: RIP = r[BLOCK_START] + (condition ? immediate :
-   * displacement), cut to the operand width. Sixteen codes rather than one with a condition field:
+   * First of sixteen codes, one for each condition: RIP = r[BLOCK_START] + (condition ? immediate
+   * cut to the operand width : displacement). Sixteen codes rather than one with a condition field:
    * the executor's dispatch is then the only indirect jump.
    */
   public static final int JUMP_IF = 52;

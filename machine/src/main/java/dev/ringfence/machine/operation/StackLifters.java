@@ -188,7 +188,8 @@ final class StackLifters {
     int bytes = 64 - o.shift >> 3;
     long stack = r[Slot.RSP];
     long[] values = new long[8];
-    for (int register = 0; register < 8; register++) {
+    // In the order of the pops, for the address of a page fault.
+    for (int register = 7; register >= 0; register--) {
       values[register] = load(processor, o, stack + (long) bytes * (7 - register));
     }
     for (int register = 0; register < 8; register++) {

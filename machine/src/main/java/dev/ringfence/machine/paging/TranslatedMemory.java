@@ -359,6 +359,7 @@ public final class TranslatedMemory implements LinearMemory {
   private long loadAcross(long linear, int bytes, boolean stack) {
     int inFirst = 4096 - ((int) linear & 0xfff);
     long wrap = state.longMode() ? -1L : 0xffffffffL;
+    checkCanonical(linear, bytes, stack);
     translateData(linear, false, stack);
     translateData(linear + inFirst & wrap, false, stack);
     long value = 0;
@@ -403,6 +404,7 @@ public final class TranslatedMemory implements LinearMemory {
   private void storeAcross(long linear, int bytes, long value, boolean stack) {
     int inFirst = 4096 - ((int) linear & 0xfff);
     long wrap = state.longMode() ? -1L : 0xffffffffL;
+    checkCanonical(linear, bytes, stack);
     translateData(linear, true, stack);
     translateData(linear + inFirst & wrap, true, stack);
     for (int i = 0; i < bytes; i++) {
@@ -535,6 +537,7 @@ public final class TranslatedMemory implements LinearMemory {
   public void checkStore(long linear, int bytes, boolean stack) {
     int entry = entry(linear);
     if (!hits(writeTable, entry, linear, bytes)) {
+      checkCanonical(linear, bytes, stack);
       translateData(linear, true, stack);
       checkEnd(linear, bytes, true, stack);
     }
@@ -542,10 +545,25 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public void checkLoad(long linear, int bytes) {
+    checkLoad(linear, bytes, false);
+  }
+
+  /** Like {@link #checkLoad(long, int)}; {@code stack} as in {@link #load8(long, boolean)}. */
+  public void checkLoad(long linear, int bytes, boolean stack) {
     int entry = entry(linear);
     if (!hits(readTable, entry, linear, bytes)) {
-      translateData(linear, false, false);
-      checkEnd(linear, bytes, false, false);
+      checkCanonical(linear, bytes, stack);
+      translateData(linear, false, stack);
+      checkEnd(linear, bytes, false, stack);
+    }
+  }
+
+  /** The last byte's address counts too, and before any page fault. */
+  private void checkCanonical(long linear, int bytes, boolean stack) {
+    if (state.longMode() && !ProcessorState.canonical(linear + bytes - 1)) {
+      throw stack
+          ? ProcessorException.of(ProcessorException.STACK_FAULT, 0)
+          : ProcessorException.generalProtection();
     }
   }
 
