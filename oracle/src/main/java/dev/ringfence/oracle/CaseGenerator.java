@@ -78,6 +78,7 @@ final class CaseGenerator {
     long address = 0;
     if (form.place().isMemory() && row.usesModRm()) {
       address = modRmAddress(record);
+      record.setLong(CaseRecord.OPERAND, address);
       memoryOperand(record, address);
     }
     implied(record);
@@ -309,10 +310,11 @@ final class CaseGenerator {
     if (random.oneIn(2)) {
       pointer &= -8;
     }
-    boolean manyStores = mnemonic.equals("PUSHA") || mnemonic.equals("ENTER");
-    if (!manyStores && random.oneIn(16)) {
+    boolean manyAccesses =
+        mnemonic.equals("PUSHA") || mnemonic.equals("POPA") || mnemonic.equals("ENTER");
+    if (!manyAccesses && random.oneIn(16)) {
       pointer = CaseRecord.DATA_BASE + CaseRecord.DATA_SIZE + random.below(33) - 16;
-    } else if (!manyStores && form.codeWidth() == 64 && random.oneIn(64)) {
+    } else if (!manyAccesses && form.codeWidth() == 64 && random.oneIn(64)) {
       pointer = 0x0000_8000_0000_0000L + random.below(16);
     }
     long frame = CaseRecord.MIDDLE + 400 + random.below(300);
@@ -370,7 +372,7 @@ final class CaseGenerator {
         }
       }
       case "BT", "BTS", "BTR", "BTC" -> {
-        if (memory && form.has(Method.GENERAL) && encoding.reg() != encoding.base()) {
+        if (memory && form.has(Method.GENERAL)) {
           bitOffset(record, width, address);
         }
       }
@@ -441,9 +443,6 @@ final class CaseGenerator {
       return;
     }
     long offset = random.oneIn(2) ? random.below(width) : random.below(3600) - 1800;
-    if (encoding.reg() == encoding.index()) {
-      return;
-    }
     // Bits above the operand width do not count.
     record.setRegister(
         encoding.reg(), width == 64 ? offset : offset & (1L << width) - 1 | random.next() << width);

@@ -64,6 +64,10 @@ final class CaseRecord {
   static final int RFLAGS = 32;
   static final int FS_BASE_AT = 40;
   static final int GS_BASE_AT = 48;
+
+  /** Input: linear address of the ModRM operand in memory, for the comparison. */
+  static final int OPERAND = 56;
+
   static final int REGISTERS = 64;
   static final int SELECTORS = 192;
   static final int FX = 256;

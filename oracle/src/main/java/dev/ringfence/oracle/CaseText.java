@@ -98,6 +98,7 @@ final class CaseText {
     line(text, "form", form);
     line(text, "flags", Integer.toHexString(input.flags()));
     line(text, "code", HEX.formatHex(input.code()));
+    line(text, "operand", Long.toHexString(input.getLong(CaseRecord.OPERAND)));
     state(text, input);
     return text.toString();
   }
@@ -174,6 +175,8 @@ final class CaseText {
             record = output;
             parseOutcome(value, output);
           }
+          case "operand" ->
+              record.setLong(CaseRecord.OPERAND, HexFormat.fromHexDigitsToLong(value));
           case "rip" -> record.setRip(HexFormat.fromHexDigitsToLong(value));
           case "rflags" -> record.setRflags(HexFormat.fromHexDigitsToLong(value));
           case "fs-base" ->

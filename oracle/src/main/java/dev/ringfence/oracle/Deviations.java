@@ -3,7 +3,6 @@ package dev.ringfence.oracle;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.decode.InstructionDefinition;
 import dev.ringfence.machine.decode.OperandDefinition;
-import dev.ringfence.machine.decode.OperandDefinition.Method;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -20,8 +19,16 @@ final class Deviations {
     FLAGS,
     /** Condition code bits of the x87 status word: {@link Rule#flags} is their mask. */
     X87_STATUS,
+    /** x87 and MMX state if the case ends with an exception. */
+    X87_AT_EXCEPTION,
     /** The whole case. */
     CASE,
+    /** Which of the exceptions that both raise comes first. */
+    EXCEPTION,
+    /** The address of a page fault within its page. */
+    FAULT_OFFSET,
+    /** Bytes of the memory operand, {@link Rule#from} to {@link Rule#to}, the latter excluded. */
+    BYTES,
     /** Results are approximations with a guaranteed relative error. */
     APPROXIMATE
   }
@@ -29,7 +36,7 @@ final class Deviations {
   /** When a rule applies. */
   @FunctionalInterface
   interface Condition {
-    boolean holds(Form form, CaseRecord input, CaseRecord real);
+    boolean holds(Form form, CaseRecord input);
   }
 
   /**
@@ -42,8 +49,20 @@ final class Deviations {
       String source,
       Set<String> mnemonics,
       Effect effect,
-      int flags,
-      Condition condition) {}
+      int from,
+      int to,
+      Condition condition) {
+
+    /** Mask of flags. */
+    int flags() {
+      return from;
+    }
+  }
+
+  private static Rule always(
+      String name, String source, Set<String> mnemonics, Effect effect, int from, int to) {
+    return new Rule(name, source, mnemonics, effect, from, to, (form, input) -> true);
+  }
 
   private static final boolean AMD = HostFeatures.vendor().equals("AuthenticAMD");
   private static final Set<String> SHIFTS = Set.of("SHL", "SHR", "SAR");
@@ -59,14 +78,16 @@ final class Deviations {
               DOUBLE_SHIFTS,
               Effect.CASE,
               0,
-              (form, input, real) -> count(form, input) > form.operandWidth()),
+              0,
+              (form, input) -> count(form, input) > form.operandWidth()),
           new Rule(
               "short BSWAP",
               "SDM volume 2, BSWAP: the result for a 16-bit register is undefined",
               Set.of("BSWAP"),
               Effect.CASE,
               0,
-              (form, input, real) -> form.operandWidth() == 16),
+              0,
+              (form, input) -> form.operandWidth() == 16),
           new Rule(
               "66 before near branches",
               "SDM volume 2, JMP, CALL, Jcc, RET, LOOP, JCXZ: operand size is forced to 64 bits;"
@@ -75,20 +96,114 @@ final class Deviations {
               Set.of(),
               Effect.CASE,
               0,
-              (form, input, real) ->
+              0,
+              (form, input) ->
                   AMD
                       && form.codeWidth() == 64
                       && form.operandSizePrefix()
                       && form.row().mandatoryPrefix() != 0x66
                       && Semantics.isBranch(form.row())),
           new Rule(
+              "66 before MOVSXD",
+              "SDM volume 2, MOVSXD r16, r/m16 reads 16 bits; AMD's processors read 32",
+              Set.of("MOVSXD"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input) -> AMD && form.operandWidth() == 16 && form.place().isMemory()),
+          new Rule(
+              "0F 0D with a register",
+              "SDM volume 2, opcode map A-3: NOP; AMD APM volume 3, PREFETCH: #UD",
+              Set.of("NOP"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input) ->
+                  AMD && form.row().opcode() == 0x0d && form.place() == Form.Place.REGISTER),
+          new Rule(
+              "LOCK before MOV to and from control registers",
+              "SDM volume 2, MOV CRn: #UD; AMD APM volume 3, MOV CRn: names CR8",
+              Set.of("MOV_CR"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input) -> AMD && form.lock()),
+          new Rule(
+              "MOVNTSS and MOVNTSD",
+              "AMD APM volume 4: F3 and F2 0F 2B are instructions of SSE4A, which only AMD has",
+              Set.of("MOVNTPS"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input) -> AMD && form.repeatPrefix() != 0),
+          new Rule(
+              "page fault at the end of an invalid instruction",
+              "SDM volume 3, table 6-2: how much of an instruction is fetched before it is found to"
+                  + " be invalid depends on the implementation",
+              Set.of(),
+              Effect.EXCEPTION,
+              0,
+              0,
+              (form, input) ->
+                  form.isRefused()
+                      && input.rip() + input.codeLength()
+                          > CaseRecord.CODE_BASE + CaseRecord.CODE_SIZE),
+          always(
+              "operands of UD0 and UD1",
+              "SDM volume 2, UD: some processors decode UD0 without ModRM, so that a page fault"
+                  + " at its end does not come first",
+              Set.of("UD0", "UD1"),
+              Effect.EXCEPTION,
+              0,
+              0),
+          always(
+              "x87 state at a SIMD floating-point exception",
+              "SDM volume 2, CVTPD2PI and others: cause a transition to MMX; whether before #XM is"
+                  + " raised is not said",
+              Set.of("CVTPD2PI", "CVTPS2PI", "CVTTPD2PI", "CVTTPS2PI", "CVTPI2PS", "CVTPI2PD"),
+              Effect.X87_AT_EXCEPTION,
+              0,
+              0),
+          always(
+              "order of two memory accesses",
+              "SDM volume 3, section 7.9: the order of exceptions of equal priority within one"
+                  + " instruction depends on the implementation",
+              Set.of("CMPS", "CALL"),
+              Effect.EXCEPTION,
+              0,
+              0),
+          always(
+              "page fault inside a large operand",
+              "SDM volume 3, section 4.7: CR2 holds an address that faulted; which byte of an"
+                  + " operand of 512 bytes is touched first depends on the implementation",
+              Set.of("FXSAVE", "FXRSTOR", "XSAVE", "XSAVEOPT", "XSAVEC", "XRSTOR"),
+              Effect.FAULT_OFFSET,
+              0,
+              0),
+          always(
+              "MXCSR_MASK",
+              "SDM volume 1, section 11.6.6: tells which bits of MXCSR exist, and AMD has bit 17",
+              Set.of("FXSAVE", "XSAVE", "XSAVEOPT", "XSAVEC"),
+              Effect.BYTES,
+              28,
+              32),
+          always(
+              "x87 instruction and operand pointers",
+              "AMD APM volume 2, section 11.4.4: FXSAVE stores FOP, FIP and FDP only while an"
+                  + " exception is pending; the SDM (volume 1, section 8.1.8) makes other"
+                  + " exceptions for its processors",
+              Set.of("FXSAVE", "XSAVE", "XSAVEOPT", "XSAVEC"),
+              Effect.BYTES,
+              6,
+              24),
+          always(
               "approximations",
               "SDM volume 2, RCPPS and RSQRTPS: relative error at most 1.5 * 2^-12; the bits are"
                   + " the vendor's",
               Set.of("RCPPS", "RCPSS", "RSQRTPS", "RSQRTSS"),
               Effect.APPROXIMATE,
               0,
-              (form, input, real) -> true));
+              0));
 
   private final Form form;
   private final List<Rule> rules = new ArrayList<>();
@@ -111,39 +226,53 @@ final class Deviations {
   }
 
   /** Whether the case is not to be compared. */
-  boolean leavesOut(CaseRecord input, CaseRecord real) {
+  boolean leavesOut(CaseRecord input) {
+    return applies(Effect.CASE, input);
+  }
+
+  /** Whether some rule with the effect applies. */
+  boolean applies(Effect effect, CaseRecord input) {
     for (Rule rule : rules) {
-      if (rule.effect() == Effect.CASE && rule.condition().holds(form, input, real)) {
+      if (rule.effect() == effect && rule.condition().holds(form, input)) {
         return true;
       }
     }
     return false;
   }
 
-  boolean approximate() {
-    return rules.stream().anyMatch(rule -> rule.effect() == Effect.APPROXIMATE);
-  }
-
   /** Mask of x87 status word bits that may differ. */
-  int x87Status(CaseRecord input, CaseRecord real) {
-    int mask = 0;
-    for (Rule rule : rules) {
-      if (rule.effect() == Effect.X87_STATUS && rule.condition().holds(form, input, real)) {
-        mask |= rule.flags();
-      }
-    }
-    return mask;
+  int x87Status(CaseRecord input) {
+    return flagsOfRules(Effect.X87_STATUS, input);
   }
 
   /** Mask of RFLAGS bits that may differ. */
-  int flags(CaseRecord input, CaseRecord real) {
+  int flags(CaseRecord input) {
     int mask = counted ? undefinedByCount(input) : form.row().undefinedFlags();
+    return mask | flagsOfRules(Effect.FLAGS, input);
+  }
+
+  private int flagsOfRules(Effect effect, CaseRecord input) {
+    int mask = 0;
     for (Rule rule : rules) {
-      if (rule.effect() == Effect.FLAGS && rule.condition().holds(form, input, real)) {
+      if (rule.effect() == effect && rule.condition().holds(form, input)) {
         mask |= rule.flags();
       }
     }
     return mask;
+  }
+
+  /** Whether a byte of memory may differ. */
+  boolean ignoresByte(long address, CaseRecord input) {
+    long offset = address - input.getLong(CaseRecord.OPERAND);
+    for (Rule rule : rules) {
+      if (rule.effect() == Effect.BYTES
+          && offset >= rule.from()
+          && offset < rule.to()
+          && rule.condition().holds(form, input)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /**
@@ -182,10 +311,5 @@ final class Deviations {
           default -> input.register(1);
         };
     return (int) count & (form.operandWidth() == 64 && width(form) == 64 ? 0x3f : 0x1f);
-  }
-
-  /** Whether the row has an operand of the kind. */
-  static boolean has(InstructionDefinition row, Method method) {
-    return row.operands().stream().anyMatch(operand -> operand.method() == method);
   }
 }

@@ -212,18 +212,19 @@ final class Encoding {
   }
 
   private void based(int regField, int rexBits) {
-    int baseField = random.below(8);
+    int excluded = registersWithOtherUse();
+    int baseField;
+    do {
+      baseField = random.below(8);
+    } while ((excluded >>> (baseField | (rexBits & 1) << 3) & 1) != 0);
     boolean sib = baseField == RSP || random.oneIn(3);
-    if (Semantics.usesStack(form.row()) && baseField == RSP && (rexBits & 1) == 0) {
-      baseField = 0;
-    }
     base = baseField | (rexBits & 1) << 3;
     int indexField = 4;
     if (sib) {
       do {
         indexField = random.below(8);
         index = indexField | (rexBits & 2) << 2;
-      } while (index == base || Semantics.usesStack(form.row()) && index == RSP);
+      } while (index == base || index != RSP && (excluded >>> index & 1) != 0);
       if (index == RSP) {
         index = -1;
       }
@@ -246,6 +247,21 @@ final class Encoding {
     }
   }
 
+  /**
+   * Mask of registers that must not be part of the address, because the case sets them to something
+   * else: the bit offset of BT, the component mask of XSAVE, the stack pointer.
+   */
+  private int registersWithOtherUse() {
+    String mnemonic = form.row().mnemonic();
+    if (mnemonic.startsWith("BT") && form.has(Method.GENERAL)) {
+      return 1 << reg;
+    }
+    if (mnemonic.startsWith("XSAVE") || mnemonic.equals("XRSTOR")) {
+      return 1 | 1 << 2;
+    }
+    return Semantics.usesStack(form.row()) ? 1 << RSP : 0;
+  }
+
   private void immediate(OperandDefinition operand) {
     switch (operand.method()) {
       case IMMEDIATE -> {
@@ -260,7 +276,9 @@ final class Encoding {
       }
       case OFFSET -> {
         fixedAddress = true;
-        displacement = Addresses.choose(random, form, form.addressWidth() == 64);
+        // AMD's processors check the offset too, before the base of FS is added; Intel's do not.
+        boolean nonCanonical = form.addressWidth() == 64 && form.place() != Place.FS;
+        displacement = Addresses.choose(random, form, nonCanonical);
         little(displacement, form.addressWidth() / 8);
       }
       default -> {}

@@ -108,6 +108,12 @@ record Form(
         + (row.rm() >= 0 ? "." + row.rm() : "");
   }
 
+  /** Whether the prefixes make the instruction invalid. */
+  boolean isRefused() {
+    return row.mandatoryPrefix() == 0 && (operandSizePrefix || repeatPrefix != 0)
+        || lock && !(row.has("lock") && place.isMemory());
+  }
+
   /** Effective operand width, as the SDM's table 3-4 of volume 1 has it. */
   int operandWidth() {
     boolean prefix = operandSizePrefix && row.mandatoryPrefix() != 0x66;

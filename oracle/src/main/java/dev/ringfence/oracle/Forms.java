@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /** Enumerates the forms of all rows of the instruction table that a user program can execute. */
 final class Forms {
@@ -52,6 +53,11 @@ final class Forms {
     return List.copyOf(byName.values());
   }
 
+  /** The form of that name, or null. */
+  @Nullable Form find(String name) {
+    return byName.get(name);
+  }
+
   /** Mnemonics that are not compared, with the reason. */
   Map<String, String> skipped() {
     return skippedRows;
@@ -75,6 +81,9 @@ final class Forms {
     if (codeWidth == 64 && !row.has("rep") && row.mandatoryPrefix() < 0x66) {
       refusedLocks(row);
     }
+    if (row.mandatoryPrefix() == 0) {
+      refusedPrefixes(row, codeWidth);
+    }
   }
 
   /** LOCK where it is not allowed: #UD. */
@@ -84,6 +93,22 @@ final class Forms {
       Form form = new Form(row, 64, false, 0, true, Rex.NONE, place);
       if (row.rexW() != 1) {
         byName.putIfAbsent(form.name(), form);
+      }
+    }
+  }
+
+  /** Prefixes with which no row has the opcode: #UD. */
+  private void refusedPrefixes(InstructionDefinition row, int codeWidth) {
+    for (Place place : places(row, codeWidth, false)) {
+      Rex rex = row.rexW() == 1 ? Rex.WIDE : Rex.NONE;
+      for (int repeat : new int[] {0, 0xf2, 0xf3}) {
+        Form form = new Form(row, codeWidth, repeat == 0, repeat, false, rex, place);
+        byte[] code = Encoding.choose(form, new RandomValues(0)).code();
+        try {
+          decoder.decode(code, 0, code.length, codeWidth);
+        } catch (Decoder.DecodeException e) {
+          byName.putIfAbsent(form.name(), form);
+        }
       }
     }
   }
@@ -144,9 +169,6 @@ final class Forms {
           places.add(Place.GS);
         }
       }
-    }
-    if (Semantics.addressSizeMatters(row) && codeWidth == 64) {
-      places.add(Place.ADDRESS_SIZE);
     }
     return places.isEmpty() ? List.of(Place.REGISTER) : places;
   }

@@ -19,8 +19,7 @@ final class HostFeatures {
           "SSE4.2", "sse4_2",
           "CMPXCHG8B", "cx8",
           "CMPXCHG16B", "cx16",
-          "FXSR", "fxsr",
-          "PCLMULQDQ", "pclmulqdq",
+          "CLFSH", "clflush",
           "LAHF", "lahf_lm");
 
   private static final Map<String, String> INFORMATION = read();

@@ -29,6 +29,18 @@ final class MachineExecutor implements CaseExecutor {
   private static final int CODE_SELECTOR_32 = 0x23;
   private static final int DATA_SELECTOR = 0x2b;
 
+  /** Supervisor pages: IDT, GDT with TSS, stack. */
+  private static final int SYSTEM_FRAME = 0x6000;
+
+  private static final int IDT = SYSTEM_FRAME;
+  private static final int GDT = SYSTEM_FRAME + 0x1000;
+  private static final int TSS = GDT + 0x100;
+  private static final int STACK_TOP = SYSTEM_FRAME + 0x3000;
+  private static final int KERNEL_CODE_SELECTOR = 0x10;
+
+  /** Handlers, which are never executed, lie at this address plus 16 times their vector. */
+  private static final long HANDLERS = 0x7000_0000L;
+
   /** The status word's bits that say where TOP is. */
   private static final int TOP = 7 << 11;
 
@@ -58,6 +70,7 @@ final class MachineExecutor implements CaseExecutor {
     pageTables();
     physical.fill(CODE_FRAME, CaseRecord.CODE_SIZE, (byte) STOPS);
     systemState();
+    descriptors();
     stepper = new InstructionStepper(processor);
   }
 
@@ -73,6 +86,40 @@ final class MachineExecutor implements CaseExecutor {
     physical.writeLong(0x3000 + (linear >>> 21) * 8, at | USER_PAGE);
     physical.writeLong(at, entry);
     physical.writeLong(at + 8, entry + 0x1000);
+  }
+
+  /**
+   * A GDT like that of Linux, a TSS with a stack, and the three gates that user programs may use
+   * (INT3, INTO and INT n deliver by themselves instead of raising an exception).
+   */
+  private void descriptors() {
+    physical.writeLong(0x3000, 0x9000 | 3);
+    for (int page = 0; page < 3; page++) {
+      int address = SYSTEM_FRAME + 0x1000 * page;
+      physical.writeLong(0x9000 + (address >>> 12) * 8, address | 3);
+    }
+    physical.writeLong(GDT + KERNEL_CODE_SELECTOR, 0x00af9b000000ffffL);
+    physical.writeLong(TSS + 4, STACK_TOP);
+    // No I/O permission bitmap.
+    physical.writeShort(TSS + 0x66, (short) 0x68);
+    for (int vector = 3; vector <= 4; vector++) {
+      long handler = HANDLERS + 16L * vector;
+      physical.writeLong(
+          IDT + 16 * vector,
+          handler & 0xffff
+              | KERNEL_CODE_SELECTOR << 16
+              | 0xee00L << 32
+              | (handler >>> 16 & 0xffff) << 48);
+      physical.writeLong(IDT + 16 * vector + 8, handler >>> 32);
+    }
+    state.idtrBase = IDT;
+    state.idtrLimit = 0xfff;
+    state.gdtrBase = GDT;
+    state.gdtrLimit = 0x7f;
+    state.trBase = TSS;
+    state.limit[SegmentRegister.TR] = 0x67;
+    state.access[SegmentRegister.TR] = 0xb | SegmentRegister.PRESENT;
+    state.selector[SegmentRegister.TR] = 0x40;
   }
 
   private void systemState() {
@@ -109,10 +156,10 @@ final class MachineExecutor implements CaseExecutor {
             | SegmentRegister.PRESENT
             | SegmentRegister.DEFAULT_BIG
             | SegmentRegister.GRANULARITY;
-    Arrays.fill(state.limit, 0xffffffffL);
-    Arrays.fill(state.selector, DATA_SELECTOR);
-    Arrays.fill(state.access, data);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < SegmentRegister.LDTR; i++) {
+      state.limit[i] = 0xffffffffL;
+      state.selector[i] = DATA_SELECTOR;
+      state.access[i] = data;
       state.setSegmentBase(i, 0);
     }
     state.selector[SegmentRegister.CS] = code32 ? CODE_SELECTOR_32 : CODE_SELECTOR_64;
@@ -133,13 +180,26 @@ final class MachineExecutor implements CaseExecutor {
     load(input);
     ProcessorException exception = stepper.step(sameCode);
     store(input, output);
-    if (exception == null) {
+    if (exception == null && state.cpl == 0) {
+      delivered(input, output);
+    } else if (exception == null) {
       output.setCompleted();
     } else {
       boolean pageFault = exception.vector() == ProcessorException.PAGE_FAULT;
       output.setException(
           exception.vector(), exception.errorCode(), pageFault ? exception.address() : 0);
     }
+  }
+
+  /** The instruction went to a handler by itself: takes the state from the handler's stack. */
+  private void delivered(CaseRecord input, CaseRecord output) {
+    long frame = state.r[Slot.RSP];
+    output.setException((int) (state.rip - HANDLERS) / 16, 0, 0);
+    output.setRip(physical.readLong(frame));
+    output.setRflags(physical.readLong(frame + 16));
+    output.setRegister(4, physical.readLong(frame + 24));
+    state.cpl = 3;
+    segments(input.codeWidth() == 32);
   }
 
   /** Puts the instruction where it belongs; returns whether it is there already. */

@@ -15,6 +15,7 @@ final class Semantics {
   private static final String SYSTEM_CALL = "calls the host's kernel";
   private static final String EMULATED = "Linux emulates it for user programs";
   private static final String VIRTUAL = "belongs to virtualization, which the host has in use";
+  private static final String DEBUGGING = "a hypervisor under the host may intercept it";
   private static final String DESCRIPTORS = "depends on the host's descriptor tables";
 
   /** Instructions that are not compared with the real processor, with the reason. */
@@ -39,9 +40,10 @@ final class Semantics {
           Map.entry("SMSW", EMULATED),
           Map.entry("VMCALL", VIRTUAL),
           Map.entry("VMMCALL", VIRTUAL),
-          Map.entry("CALLF", TRANSFER),
-          Map.entry("JMPF", TRANSFER),
-          Map.entry("RETF", TRANSFER),
+          Map.entry("INT1", DEBUGGING),
+          Map.entry("CALL_FAR", TRANSFER),
+          Map.entry("JMP_FAR", TRANSFER),
+          Map.entry("RET_FAR", TRANSFER),
           Map.entry("IRET", TRANSFER),
           Map.entry("LAR", DESCRIPTORS),
           Map.entry("LSL", DESCRIPTORS),
@@ -56,8 +58,17 @@ final class Semantics {
 
   private static final Set<String> STACK =
       Set.of(
-          "PUSH", "POP", "PUSHF", "POPF", "PUSHA", "POPA", "CALL", "RET", "ENTER", "LEAVE",
-          "PUSHFQ", "POPFQ", "PUSHFD", "POPFD");
+          "PUSH",
+          "PUSH_SREG",
+          "POP",
+          "PUSHF",
+          "POPF",
+          "PUSHA",
+          "POPA",
+          "CALL",
+          "RET",
+          "ENTER",
+          "LEAVE");
 
   private static final Set<String> BRANCHES = Set.of("CALL", "JMP", "RET");
 
@@ -78,7 +89,7 @@ final class Semantics {
     }
     boolean segment =
         destination.method() == Method.SEGMENT || destination.method() == Method.FIXED_SEGMENT;
-    if (segment && !row.mnemonic().equals("PUSH")) {
+    if (segment && !row.mnemonic().equals("PUSH_SREG")) {
       return DESCRIPTORS;
     }
     if (operandType(row, "p")) {
