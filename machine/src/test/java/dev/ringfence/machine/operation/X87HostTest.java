@@ -142,6 +142,24 @@ class X87HostTest {
     }
   }
 
+  @Test
+  void operandsOutsideTheDomainEndToo() throws Exception {
+    for (long significand : SIGNIFICANDS) {
+      for (int exponent : EXPONENTS) {
+        for (int sign = 0; sign < 2; sign++) {
+          int[] others = {exponent, 0x3ffe, 0xbfff};
+          for (int other : others) {
+            Request request =
+                new Request(0, 0x37f, significand, exponent | sign << 15, significand, other);
+            for (int[] code : APPROXIMATE.values()) {
+              execute(request, code);
+            }
+          }
+        }
+      }
+    }
+  }
+
   /** Operands of all kinds, most of them in the domain of the function. */
   private static Request approximateRequest(Random random, int operation) {
     long[] a = operand(random);

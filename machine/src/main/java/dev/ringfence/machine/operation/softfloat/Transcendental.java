@@ -334,9 +334,11 @@ public final class Transcendental {
     }
     BigInteger x = fixed(seX, mX, FINE_BITS);
     BigInteger sum = (seX & SIGN) != 0 ? ONE.subtract(x) : ONE.add(x);
-    int power = Math.max(sum.bitLength() - 1 - FINE_BITS, 0);
+    // The series needs a sum near one; one that is near already stays, to keep its precision.
+    int power = exponent < -1 ? 0 : sum.bitLength() - 1 - FINE_BITS;
+    BigInteger base = power < 0 ? ONE.shiftRight(-power) : ONE.shiftLeft(power);
     BigInteger log2 =
-        logarithm(sum, ONE.shiftLeft(power), FINE_BITS)
+        logarithm(sum, base, FINE_BITS)
             .shiftLeft(FINE_BITS)
             .divide(LN_2)
             .add(BigInteger.valueOf(power).shiftLeft(FINE_BITS));
