@@ -29,6 +29,8 @@ final class Deviations {
     FAULT_OFFSET,
     /** Bytes of the memory operand, {@link Rule#from} to {@link Rule#to}, the latter excluded. */
     BYTES,
+    /** x87 results may differ by one unit in the last place. */
+    LAST_PLACE,
     /** Results are approximations with a guaranteed relative error. */
     APPROXIMATE
   }
@@ -65,6 +67,11 @@ final class Deviations {
   }
 
   private static final boolean AMD = HostFeatures.vendor().equals("AuthenticAMD");
+  private static final String X87_POINTERS =
+      "AMD APM volume 2, section 11.4.4: FXRSTOR, which sets up a case, restores FOP, FIP and FDP"
+          + " only while an exception is pending";
+  private static final Set<String> TRANSCENDENTAL =
+      Set.of("F2XM1", "FYL2X", "FYL2XP1", "FPTAN", "FPATAN", "FSIN", "FCOS", "FSINCOS");
   private static final Set<String> SHIFTS = Set.of("SHL", "SHR", "SAR");
   private static final Set<String> ROTATES = Set.of("ROL", "ROR", "RCL", "RCR");
   private static final Set<String> DOUBLE_SHIFTS = Set.of("SHLD", "SHRD");
@@ -175,8 +182,18 @@ final class Deviations {
           always(
               "page fault inside a large operand",
               "SDM volume 3, section 4.7: CR2 holds an address that faulted; which byte of an"
-                  + " operand of 512 bytes is touched first depends on the implementation",
-              Set.of("FXSAVE", "FXRSTOR", "XSAVE", "XSAVEOPT", "XSAVEC", "XRSTOR"),
+                  + " operand of many bytes is touched first depends on the implementation",
+              Set.of(
+                  "FXSAVE",
+                  "FXRSTOR",
+                  "XSAVE",
+                  "XSAVEOPT",
+                  "XSAVEC",
+                  "XRSTOR",
+                  "FLDENV",
+                  "FNSTENV",
+                  "FRSTOR",
+                  "FNSAVE"),
               Effect.FAULT_OFFSET,
               0,
               0),
@@ -196,6 +213,73 @@ final class Deviations {
               Effect.BYTES,
               6,
               24),
+          new Rule(
+              "C1 after FCOMI",
+              "SDM volume 2, FCOMI: C1 is set to 0; AMD's processors leave it alone",
+              Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
+              Effect.X87_STATUS,
+              1 << 9,
+              0,
+              (form, input) -> AMD),
+          new Rule(
+              "flags of FCOMI that traps",
+              "SDM volume 2, FCOMI: an unmasked exception leaves the status flags alone; AMD's"
+                  + " processors set them",
+              Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
+              Effect.FLAGS,
+              Flags.STATUS,
+              0,
+              (form, input) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
+          new Rule(
+              "pointers in a 32-bit environment",
+              X87_POINTERS,
+              Set.of("FNSTENV", "FNSAVE"),
+              Effect.BYTES,
+              12,
+              28,
+              (form, input) -> form.operandWidth() != 16),
+          new Rule(
+              "pointers in a 16-bit environment",
+              X87_POINTERS,
+              Set.of("FNSTENV", "FNSAVE"),
+              Effect.BYTES,
+              6,
+              14,
+              (form, input) -> form.operandWidth() == 16),
+          new Rule(
+              "condition codes of a comparison that traps",
+              "SDM volume 2, FCOM: an unmasked exception leaves the condition codes alone; AMD's"
+                  + " processors set them",
+              Set.of(
+                  "FCOM", "FCOMP", "FCOMPP", "FICOM", "FICOMP", "FUCOM", "FUCOMP", "FUCOMPP",
+                  "FTST"),
+              Effect.X87_STATUS,
+              1 << 14 | 1 << 10 | 1 << 8,
+              0,
+              (form, input) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
+          new Rule(
+              "functions outside their domain",
+              "SDM volume 2, F2XM1 and FYL2XP1: outside -1 to 1 and about -0.29 to 0.29 the result"
+                  + " is undefined",
+              Set.of("F2XM1", "FYL2XP1"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input) -> outsideDomain(form, input)),
+          always(
+              "transcendental functions",
+              "SDM volume 1, section 8.3.10: the error is less than one unit in the last place",
+              TRANSCENDENTAL,
+              Effect.LAST_PLACE,
+              0,
+              0),
+          always(
+              "C1 of transcendental functions",
+              "whether the result was rounded up is as uncertain as its last bit",
+              TRANSCENDENTAL,
+              Effect.X87_STATUS,
+              1 << 9,
+              0),
           always(
               "approximations",
               "SDM volume 2, RCPPS and RSQRTPS: relative error at most 1.5 * 2^-12; the bits are"
@@ -223,6 +307,13 @@ final class Deviations {
 
   static List<Rule> all() {
     return RULES;
+  }
+
+  /** Whether ST(0), unless it is no number, is too large for F2XM1 or FYL2XP1. */
+  private static boolean outsideDomain(Form form, CaseRecord input) {
+    int exponent = input.getShort(CaseRecord.FX_STACK + 8) & 0x7fff;
+    int limit = form.row().mnemonic().equals("F2XM1") ? 0x3fff : 0x3ffd;
+    return exponent >= limit && exponent != 0x7fff;
   }
 
   /** Whether the case is not to be compared. */

@@ -132,7 +132,7 @@ final class X87Functions {
     }
     X87.writeResult(state, 0, unit);
     if (codes == Remainder.INCOMPLETE) {
-      state.x87Status |= X87Status.C2;
+      state.x87Status = state.x87Status & ~(X87Status.C0 | X87Status.C3) | X87Status.C2;
     } else if (codes != Remainder.NO_QUOTIENT) {
       state.x87Status &= ~(X87Status.C0 | X87Status.C3);
       state.x87Status |=
@@ -166,9 +166,13 @@ final class X87Functions {
     X87.finish(state, o, unit, 1, 1);
   }
 
+  private static void beginTrigonometric(ProcessorState state, MicroOperation o) {
+    X87.begin(state, o);
+    state.x87Status &= ~X87Status.C2;
+  }
+
   /** Whether the operand of a trigonometric function is too large, which C2 then says. */
   private static boolean outOfRange(ProcessorState state, MicroOperation o) {
-    state.x87Status &= ~X87Status.C2;
     if (X87.isEmpty(state, 0)
         || Transcendental.inRange(X87.signExponent(state, 0), X87.significand(state, 0))) {
       return false;
@@ -180,7 +184,7 @@ final class X87Functions {
 
   /** FSIN and FCOS. */
   static void trigonometric(ProcessorState state, MicroOperation o, Function function) {
-    X87.begin(state, o);
+    beginTrigonometric(state, o);
     if (!outOfRange(state, o)) {
       X87.unary(
           state, o, false, (unit, se, m) -> Transcendental.trigonometric(unit, function, se, m));
@@ -203,7 +207,7 @@ final class X87Functions {
 
   /** FSINCOS: ST(0) = sine, then the cosine is pushed. */
   static void sineAndCosine(ProcessorState state, MicroOperation o) {
-    X87.begin(state, o);
+    beginTrigonometric(state, o);
     if (noRoom(state, o) || outOfRange(state, o)) {
       return;
     }
@@ -224,7 +228,7 @@ final class X87Functions {
 
   /** FPTAN: ST(0) = tangent, then 1 is pushed, or the NaN again. */
   static void tangent(ProcessorState state, MicroOperation o) {
-    X87.begin(state, o);
+    beginTrigonometric(state, o);
     if (noRoom(state, o) || outOfRange(state, o)) {
       return;
     }

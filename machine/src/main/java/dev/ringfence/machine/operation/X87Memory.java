@@ -10,7 +10,8 @@ import dev.ringfence.machine.paging.LinearMemory;
 /**
  * x87 instructions that store, and those that load or store the environment. They are helpers on
  * the processor: whether something is stored depends on exceptions, and a store that faults must
- * leave no exception recorded. Field first = slot of the linear address.
+ * leave no exception recorded. The address is checked even if nothing is stored. Field first = slot
+ * of the linear address.
  */
 final class X87Memory {
   private static final long DECIMAL_LIMIT = 1_000_000_000_000_000_000L;
@@ -24,6 +25,7 @@ final class X87Memory {
   static void storeReal(Processor processor, MicroOperation o, int width, int pops) {
     ProcessorState state = processor.state();
     long linear = state.r[o.first];
+    processor.memory().checkStore(linear, width / 8);
     if (X87.isEmpty(state, 0)) {
       storeIndefinite(processor, o, width, pops, width == 32 ? 0xffc0_0000L : 0xfff8L << 48);
       return;
@@ -78,6 +80,7 @@ final class X87Memory {
       Processor processor, MicroOperation o, int width, boolean truncate, int pops) {
     ProcessorState state = processor.state();
     long indefinite = -1L << width - 1;
+    processor.memory().checkStore(state.r[o.first], width / 8);
     if (X87.isEmpty(state, 0)) {
       storeIndefinite(processor, o, width, pops, indefinite);
       return;
@@ -99,9 +102,9 @@ final class X87Memory {
     ProcessorState state = processor.state();
     long linear = state.r[o.first];
     boolean empty = X87.isEmpty(state, 0);
+    LinearMemory memory = processor.memory();
+    memory.checkStore(linear, REGISTER_BYTES);
     if (!empty || !X87.unmasked(state, X87Status.INVALID)) {
-      LinearMemory memory = processor.memory();
-      memory.checkStore(linear, REGISTER_BYTES);
       memory.store64(linear, empty ? Extended.INDEFINITE_SIGNIFICAND : X87.significand(state, 0));
       memory.store16(linear + 8, empty ? Extended.INDEFINITE_EXPONENT : X87.signExponent(state, 0));
     }
@@ -116,6 +119,7 @@ final class X87Memory {
   /** FBSTP: 18 decimal digits, two to a byte, and a byte with the sign. */
   static void storeDecimal(Processor processor, MicroOperation o) {
     ProcessorState state = processor.state();
+    processor.memory().checkStore(state.r[o.first], REGISTER_BYTES);
     boolean empty = X87.isEmpty(state, 0);
     SoftFloat unit = X87.unit(state);
     int signExponent = X87.signExponent(state, 0);
@@ -148,7 +152,6 @@ final class X87Memory {
 
   private static void storeDecimal(
       LinearMemory memory, long linear, boolean invalid, long value, int sign) {
-    memory.checkStore(linear, REGISTER_BYTES);
     if (invalid) {
       memory.store64(linear, 0xc000L << 48);
       memory.store16(linear + 8, 0xffff);

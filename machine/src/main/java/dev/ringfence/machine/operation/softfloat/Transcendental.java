@@ -192,6 +192,7 @@ public final class Transcendental {
     int exponent = exponentOf(se, m);
     if (exponent >= 0) {
       boolean one = exponent == 0 && m == INTEGER_BIT;
+      unit.flags |= one ? 0 : SoftFloat.PRECISION;
       unit.set(one && sign != 0 ? SIGN | BIAS - 1 : se, m);
       return;
     }
