@@ -82,7 +82,7 @@ public final class GuestPreparation {
         Path file = cache.temporaryFile(".cpio");
         initramfs.writeTo(file);
         unpacked = initramfs.unpackedBytes();
-        initrds.add(BootFile.of(file));
+        initrds.add(BootFile.of("initramfs", file));
       }
     }
     return new PreparedGuest(image, initrds, commandLine(request, build), unpacked);

@@ -38,6 +38,15 @@ public final class BootFile {
 
   /** Opens a file. */
   public static BootFile of(Path file) {
+    return of(file.toString(), file);
+  }
+
+  /**
+   * Opens a file under another name.
+   *
+   * @param name that messages use
+   */
+  public static BootFile of(String name, Path file) {
     if (!Files.exists(file)) {
       throw new BadInputException(file + ": no such file");
     }
@@ -46,7 +55,7 @@ public final class BootFile {
     }
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
       return new BootFile(
-          file.toString(),
+          name,
           channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), Arena.ofAuto()));
     } catch (IOException e) {
       throw new BadInputException(file + ": cannot be read: " + e.getMessage(), e);
