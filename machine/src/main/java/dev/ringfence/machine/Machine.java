@@ -2,9 +2,7 @@ package dev.ringfence.machine;
 
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.boot.BootImage;
-import dev.ringfence.machine.boot.Firmware;
 import dev.ringfence.machine.boot.InitialState;
-import dev.ringfence.machine.boot.MemoryRange;
 import dev.ringfence.machine.cpu.CpuModel;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorReset;
@@ -146,13 +144,7 @@ public final class Machine implements AutoCloseable {
    * @throws BadInputException if image, initrds and memory do not fit each other
    */
   public void load(BootImage image, String commandLine, List<BootFile> initrds) {
-    Firmware firmware =
-        new Firmware(
-            Platform.ACPI_ADDRESS,
-            List.of(
-                new MemoryRange(
-                    Platform.ACPI_ADDRESS, Platform.ACPI_BYTES, MemoryRange.Type.RESERVED)));
-    InitialState initial = image.load(memory, firmware, commandLine, initrds);
+    InitialState initial = image.load(memory, platform.firmware(), commandLine, initrds);
     Processor first = processors.getFirst();
     initial.applyTo(first.state());
     first.memory().invalidateAll();

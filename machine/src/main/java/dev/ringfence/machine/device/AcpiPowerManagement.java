@@ -76,14 +76,6 @@ final class AcpiPowerManagement implements Stateful {
     ports.attach("ACPI PM timer", BASE + TIMER, 4, new PowerTimer());
   }
 
-  /** Back to the state after power-on; the timer runs on, as nothing resets it. */
-  void reset() {
-    status = 0;
-    enable = 0;
-    control = SCI_ENABLE;
-    update();
-  }
-
   /** The power button was pressed. */
   void pressPowerButton() {
     status |= POWER_BUTTON;

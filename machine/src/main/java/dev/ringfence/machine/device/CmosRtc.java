@@ -109,16 +109,6 @@ final class CmosRtc implements IoRegion, Stateful {
     memory[at + 1] = (byte) (value >>> 8);
   }
 
-  /**
-   * RESET clears the interrupt enables and flags; time and memory are kept (data sheet, RESET pin).
-   */
-  void reset() {
-    observe();
-    memory[B] &= ~(PERIODIC | ALARM | UPDATE);
-    flags = 0;
-    update();
-  }
-
   private long second() {
     long second = (memory[B] & B_SET) != 0 ? stoppedAt : epochOffset + clock.now() / SECOND;
     return Math.clamp(second, 0, LAST_SECOND);

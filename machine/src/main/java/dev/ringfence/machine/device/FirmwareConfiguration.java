@@ -45,11 +45,6 @@ final class FirmwareConfiguration implements Stateful {
     ports.attach("firmware configuration", 0x510, 2, new Registers());
   }
 
-  void reset() {
-    selected = 0;
-    offset = 0;
-  }
-
   private final class Registers implements IoRegion {
     @Override
     public long read(long port, int bytes) {

@@ -85,16 +85,6 @@ final class Hpet implements IoRegion, Stateful {
     }
   }
 
-  /** Back to the state after power-on. */
-  void reset() {
-    setInterruptStatus(0);
-    configuration = 0;
-    counterBase = 0;
-    for (Comparator comparator : comparators) {
-      comparator.reset();
-    }
-  }
-
   /** Whether the PIT and the RTC are cut off from their interrupts. */
   boolean replacesLegacy() {
     return (configuration & (ENABLE | LEGACY_REPLACEMENT)) == (ENABLE | LEGACY_REPLACEMENT);
@@ -117,20 +107,12 @@ final class Hpet implements IoRegion, Stateful {
     private final int number;
     private final VirtualClock.Timer timer;
     private int control;
-    private long match;
+    private long match = -1;
     private long period;
 
     Comparator(int number) {
       this.number = number;
       this.timer = clock.createTimer("hpet-" + number, this::matched);
-      reset();
-    }
-
-    void reset() {
-      control = 0;
-      match = -1;
-      period = 0;
-      timer.cancel();
     }
 
     private long width() {

@@ -37,16 +37,16 @@ final class KeyboardController implements Stateful {
   private static final int WRITE_AUXILIARY = 0xd4;
 
   private final MachineControl machine;
-  private int status;
+  // The state that firmware leaves: self-test passed, keyboard clock off.
+  private int status = SYSTEM_FLAG;
   private int output;
-  private int configuration;
-  private int outputPort;
+  private int configuration = 0x14;
+  private int outputPort = 3;
   private int command;
-  private int controlA;
+  private int controlA = 2;
 
   KeyboardController(MachineControl machine) {
     this.machine = machine;
-    reset();
   }
 
   /** Attaches the registers to the port space. */
@@ -54,16 +54,6 @@ final class KeyboardController implements Stateful {
     ports.attach("keyboard controller data", 0x60, 1, new Data());
     ports.attach("keyboard controller", 0x64, 1, new Command());
     ports.attach("system control port A", 0x92, 1, new SystemControlPortA());
-  }
-
-  /** Back to the state that firmware leaves: self-test passed, keyboard clock off. */
-  void reset() {
-    status = SYSTEM_FLAG;
-    output = 0;
-    configuration = 0x14;
-    outputPort = 3;
-    command = 0;
-    controlA = 2;
   }
 
   private void answer(int value) {

@@ -43,26 +43,9 @@ final class Pit8254 implements Stateful {
     this.clock = clock;
     this.interrupt = interrupt;
     for (int i = 0; i < CHANNELS; i++) {
-      channels[i] = new PitChannel();
+      channels[i] = new PitChannel(i != SPEAKER_CHANNEL);
     }
     this.timer = clock.createTimer("pit", this::outputChanged);
-    powerOn();
-  }
-
-  private void powerOn() {
-    for (int i = 0; i < CHANNELS; i++) {
-      channels[i].reset();
-      channels[i].setGate(i != SPEAKER_CHANNEL, 0);
-    }
-    speaker = false;
-    line = false;
-    timer.cancel();
-  }
-
-  /** Back to the state after power-on, in which no channel counts. */
-  void reset() {
-    powerOn();
-    interrupt.set(false);
   }
 
   /** Attaches the registers to the port space. */

@@ -17,7 +17,7 @@ final class PitChannel {
   private boolean decimal;
 
   /** Bytes of a count that are read and written: 1 the low one, 2 the high one, 3 both. */
-  private int access;
+  private int access = 3;
 
   private int count;
   private boolean loaded;
@@ -27,7 +27,7 @@ final class PitChannel {
   private long startTick;
 
   /** Ticks counted before the gate stopped the counter, or -1 while it counts. */
-  private long stoppedAt;
+  private long stoppedAt = -1;
 
   /** In modes 1 and 5: whether the gate has triggered since the mode was set. */
   private boolean triggered;
@@ -40,22 +40,13 @@ final class PitChannel {
   private int status;
   private boolean statusLatched;
 
-  void reset() {
-    mode = 0;
-    decimal = false;
-    access = 3;
-    count = 0;
-    loaded = false;
-    startTick = 0;
-    stoppedAt = -1;
-    triggered = false;
-    writeLow = 0;
-    writeHighNext = false;
-    readHighNext = false;
-    latch = 0;
-    latchedBytes = 0;
-    status = 0;
-    statusLatched = false;
+  /**
+   * Creates a counter that does not count yet.
+   *
+   * @param gate level of the gate
+   */
+  PitChannel(boolean gate) {
+    this.gate = gate;
   }
 
   boolean gate() {

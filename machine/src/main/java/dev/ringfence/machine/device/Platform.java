@@ -306,30 +306,4 @@ public final class Platform {
   public void pressPowerButton() {
     power.pressPowerButton();
   }
-
-  /**
-   * Resets the board to the state that firmware hands over, tables in RAM included. Processors and
-   * other RAM are the machine's to reset.
-   */
-  public void reset() {
-    for (VirtioPci transport : virtioDevices) {
-      transport.reset();
-    }
-    entropy.restart();
-    pciHost.reset();
-    serial.reset();
-    secondSerial.reset();
-    firmwareConfiguration.reset();
-    keyboardController.reset();
-    resetControl.reset();
-    power.reset();
-    hpet.reset();
-    pit.reset();
-    rtc.reset();
-    pic.reset();
-    ioApic.reset();
-    localApics.forEach(LocalApic::powerOn);
-    localApics.getFirst().enterVirtualWireMode();
-    installAcpiTables();
-  }
 }

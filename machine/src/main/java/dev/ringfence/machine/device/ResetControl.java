@@ -26,10 +26,6 @@ final class ResetControl implements IoRegion, Stateful {
     this.machine = machine;
   }
 
-  void reset() {
-    register = 0;
-  }
-
   @Override
   public long read(long offset, int bytes) {
     return register;

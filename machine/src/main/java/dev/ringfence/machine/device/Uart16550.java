@@ -64,7 +64,7 @@ final class Uart16550 implements IoRegion, Stateful {
   private final int[] fifo = new int[FIFO_SIZE];
   private int fifoHead;
   private int fifoCount;
-  private int divisor;
+  private int divisor = 12;
   private int interruptEnable;
   private int fifoControl;
   private int lineControl;
@@ -83,27 +83,6 @@ final class Uart16550 implements IoRegion, Stateful {
     this.name = name;
     this.interrupt = interrupt;
     this.output = output;
-    clear();
-  }
-
-  private void clear() {
-    fifoHead = 0;
-    fifoCount = 0;
-    divisor = 12;
-    interruptEnable = 0;
-    fifoControl = 0;
-    lineControl = 0;
-    modemControl = 0;
-    modemDelta = 0;
-    scratch = 0;
-    overrun = false;
-    transmitterInterrupt = false;
-  }
-
-  /** Master reset. Input that waits outside stays. */
-  void reset() {
-    clear();
-    update();
   }
 
   /** Offers bytes to the receiver. */

@@ -4,6 +4,7 @@ import dev.ringfence.machine.memory.IoRegion;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
+import java.util.Arrays;
 
 /**
  * I/O APIC with 24 pins (Intel 82093AA data sheet), of version 20H, which adds the EOI register
@@ -51,16 +52,7 @@ public final class IoApic implements IoRegion, Stateful {
   public IoApic(ApicBus bus) {
     this.bus = bus;
     bus.attach(this);
-    reset();
-  }
-
-  /** Masks all pins, as RESET does. Lines keep the level at which devices drive them. */
-  public void reset() {
-    for (int pin = 0; pin < PINS; pin++) {
-      redirection[pin] = MASKED;
-    }
-    select = 0;
-    identifier = 0;
+    Arrays.fill(redirection, MASKED);
   }
 
   /** Drives an input pin. */

@@ -178,7 +178,7 @@ public final class LocalApic implements InterruptSource, Stateful {
   /**
    * Power-up or RESET: xAPIC mode at the default base, everything masked (SDM section 11.4.7.1).
    */
-  public void powerOn() {
+  void powerOn() {
     base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BOOTSTRAP : 0);
     baseListener.run();
     resetRegisters();

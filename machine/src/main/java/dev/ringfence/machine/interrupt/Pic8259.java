@@ -51,16 +51,6 @@ public final class Pic8259 implements ExternalInterrupts, Stateful {
       this.master = master;
       // Timer, keyboard, cascade, RTC and floating-point error are edges for ever.
       this.levelSelectable = master ? 0xf8 : 0xde;
-      reset();
-    }
-
-    void reset() {
-      requests = 0;
-      mask = 0;
-      inService = 0;
-      levelSensitive = 0;
-      vectorBase = 0;
-      initializationStep = 0;
       initialize(0);
     }
 
@@ -300,13 +290,6 @@ public final class Pic8259 implements ExternalInterrupts, Stateful {
   /** Connects INTR: LINT0 of the local APICs. */
   public void connect(InterruptLine interruptRequest) {
     this.output = interruptRequest;
-  }
-
-  /** Back to the state before initialization. Lines keep the level at which devices drive them. */
-  public void reset() {
-    first.reset();
-    second.reset();
-    update();
   }
 
   /** Drives an input, 0 to 15; input 2 belongs to the cascade and is ignored. */

@@ -22,6 +22,7 @@ public final class MessageSignals implements IoRegion, Stateful {
 
   private static final int CAPABILITY = 0x11;
   private static final int PENDING_BITS = 0x800;
+  private static final int MASKED = 1;
   private static final int ENABLE = 1 << 15;
   private static final int FUNCTION_MASK = 1 << 14;
 
@@ -52,23 +53,9 @@ public final class MessageSignals implements IoRegion, Stateful {
     function.put(capability + 4, 4, rangeIndex);
     function.put(capability + 8, 4, PENDING_BITS | rangeIndex);
     function.addMemory(rangeIndex, BYTES, this);
-    clearTable();
-  }
-
-  private void clearTable() {
     for (int vector = 0; vector < vectors; vector++) {
-      table[4 * vector] = 0;
-      table[4 * vector + 1] = 0;
-      table[4 * vector + 2] = 0;
-      table[4 * vector + 3] = 1;
-      pending[vector] = false;
+      table[4 * vector + 3] = MASKED;
     }
-  }
-
-  /** Back to all vectors masked and MSI-X off. */
-  public void reset() {
-    clearTable();
-    function.put(capability + 2, 2, vectors - 1);
   }
 
   /** Whether the guest uses MSI-X instead of the interrupt pin. */
@@ -100,7 +87,7 @@ public final class MessageSignals implements IoRegion, Stateful {
 
   private boolean isMasked(int vector) {
     return (function.get(capability + 2, 2) & FUNCTION_MASK) != 0
-        || (table[4 * vector + 3] & 1) != 0;
+        || (table[4 * vector + 3] & MASKED) != 0;
   }
 
   /**
@@ -149,7 +136,7 @@ public final class MessageSignals implements IoRegion, Stateful {
         table[index] =
             switch (index & 3) {
               case 0 -> word & ~3;
-              case 3 -> word & 1;
+              case 3 -> word & MASKED;
               default -> word;
             };
       }

@@ -54,7 +54,6 @@ public final class PciFunction implements Stateful {
   private final String name;
   private final byte[] configuration = new byte[SIZE];
   private final byte[] writable = new byte[SIZE];
-  private byte[] initial = new byte[SIZE];
   private final List<BaseAddress> baseAddresses = new ArrayList<>();
   private final List<Window> windows = new ArrayList<>();
   private Runnable mappingListener = () -> {};
@@ -210,20 +209,6 @@ public final class PciFunction implements Stateful {
     int at = FIRST_BASE_ADDRESS + 4 * base.index();
     put(at, 4, (int) address | (base.memory() ? 0 : 1));
     put(COMMAND, 2, get(COMMAND, 2) | (base.memory() ? COMMAND_MEMORY : COMMAND_IO));
-  }
-
-  /**
-   * Keeps the present content as what a reset brings back: hardware defaults and firmware's work.
-   */
-  void rememberInitial() {
-    initial = configuration.clone();
-  }
-
-  /** Back to the state in which firmware hands the device over. */
-  public void reset() {
-    System.arraycopy(initial, 0, configuration, 0, SIZE);
-    assertInterrupt(false);
-    mappingListener.run();
   }
 
   int readConfiguration(int offset, int bytes) {

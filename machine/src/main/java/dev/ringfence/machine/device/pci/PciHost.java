@@ -99,15 +99,8 @@ public final class PciHost implements Stateful {
           nextPort = at + bytes;
         }
       }
-      function.rememberInitial();
     }
     map();
-  }
-
-  /** Resets the bridge and the configuration of all devices to what firmware left. */
-  public void reset() {
-    address = 0;
-    functions().forEach(PciFunction::reset);
   }
 
   private void map() {

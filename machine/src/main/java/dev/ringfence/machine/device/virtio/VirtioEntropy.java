@@ -17,7 +17,6 @@ public final class VirtioEntropy implements VirtioDevice {
   private static final int MAXIMUM_BYTES = 4096;
 
   private final VirtioPci transport;
-  private final long seed;
   private long state;
 
   /**
@@ -26,7 +25,6 @@ public final class VirtioEntropy implements VirtioDevice {
    * @param name of the sections in a snapshot
    */
   public VirtioEntropy(String name, PhysicalMemory memory, ApicBus bus, long seed) {
-    this.seed = seed;
     this.state = seed;
     this.transport = new VirtioPci(name, this, memory, bus);
   }
@@ -34,11 +32,6 @@ public final class VirtioEntropy implements VirtioDevice {
   /** The transport, for the host bridge. */
   public VirtioPci transport() {
     return transport;
-  }
-
-  /** Starts the sequence of bytes anew, for a power-on reset. */
-  public void restart() {
-    state = seed;
   }
 
   /** SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). */

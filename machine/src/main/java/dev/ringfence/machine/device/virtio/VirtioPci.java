@@ -69,7 +69,7 @@ public final class VirtioPci implements Stateful {
   private int deviceFeatureSelect;
   private int driverFeatureSelect;
   private long driverFeatures;
-  private int configurationVector;
+  private int configurationVector = NO_VECTOR;
   private int status;
   private int queueSelect;
   private int interruptStatus;
@@ -110,7 +110,6 @@ public final class VirtioPci implements Stateful {
     function.allow(accessCapability + 12, 4, -1);
     function.addWindow(accessCapability + 16, 4, new PciAccess());
     function.setWriteListener(this::configurationWritten);
-    clear();
   }
 
   private int addCapability(int type, int offset, int length, int extra) {
@@ -133,7 +132,7 @@ public final class VirtioPci implements Stateful {
     return messages;
   }
 
-  private void clear() {
+  private void resetDevice() {
     deviceFeatureSelect = 0;
     driverFeatureSelect = 0;
     driverFeatures = 0;
@@ -145,17 +144,7 @@ public final class VirtioPci implements Stateful {
       queue.reset();
     }
     device.reset();
-  }
-
-  private void resetDevice() {
-    clear();
     updateInterrupt();
-  }
-
-  /** Power-on reset. Configuration space is reset by the host bridge. */
-  public void reset() {
-    messages.reset();
-    resetDevice();
   }
 
   // --- for the device ---

@@ -165,15 +165,6 @@ final class PciHostTest {
   }
 
   @Test
-  void resetBringsBackWhatFirmwareLeft() {
-    out(3, 0x10, 4, 0xd000_0000L);
-    out(3, 4, 2, 0);
-    host.reset();
-    assertEquals(PciHost.MEMORY_START, in(3, 0x10, 4));
-    assertEquals(registers.value, memory.read(PciHost.MEMORY_START, 4));
-  }
-
-  @Test
   void pinsRotateByDevice() {
     assertEquals(17, PciHost.wireOf(1, 1));
     assertEquals(18, PciHost.wireOf(1, 2));

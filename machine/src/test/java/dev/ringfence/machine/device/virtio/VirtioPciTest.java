@@ -7,7 +7,6 @@ import static dev.ringfence.machine.device.virtio.VirtioFixture.QUEUE_SELECT;
 import static dev.ringfence.machine.device.virtio.VirtioFixture.QUEUE_SIZE;
 import static dev.ringfence.machine.device.virtio.VirtioFixture.STATUS;
 import static dev.ringfence.machine.device.virtio.VirtioFixture.WRITE;
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -147,17 +146,16 @@ final class VirtioPciTest {
     driver.start(0, 1);
     request(16);
     byte[] first = driver.bytes(BUFFERS, 16);
-    try (VirtioFixture other = new VirtioFixture()) {
-      other.attach(new VirtioEntropy("rng", other.memory, other.bus, 2).transport());
-      other.start(0, 1);
-      other.descriptor(VirtioFixture.table(0), 0, BUFFERS, 16, WRITE, 0);
-      other.offer(0, 0);
-      other.notifyQueue(0);
-      assertFalse(Arrays.equals(first, other.bytes(BUFFERS, 16)));
+    for (int seed = 1; seed <= 2; seed++) {
+      try (VirtioFixture other = new VirtioFixture()) {
+        other.attach(new VirtioEntropy("rng", other.memory, other.bus, seed).transport());
+        other.start(0, 1);
+        other.descriptor(VirtioFixture.table(0), 0, BUFFERS, 16, WRITE, 0);
+        other.offer(0, 0);
+        other.notifyQueue(0);
+        assertEquals(seed == 1, Arrays.equals(first, other.bytes(BUFFERS, 16)));
+      }
     }
-    device.restart();
-    request(16);
-    assertArrayEquals(first, driver.bytes(BUFFERS, 16));
   }
 
   @Test
