@@ -197,7 +197,8 @@ final class CpuModelReader {
     }
     byte[] descriptors = new byte[items.size()];
     for (int i = 0; i < descriptors.length; i++) {
-      descriptors[i] = (byte) number(items.get(i), 1, 0xff);
+      // A register with bit 31 set holds no descriptors (SDM volume 2, CPUID, leaf 2).
+      descriptors[i] = (byte) number(items.get(i), 0, i % 4 == 2 ? 0x7f : 0xff);
     }
     return descriptors;
   }

@@ -303,7 +303,8 @@ public final class FarTransfer {
   /** Checks of the stack segment to which RET or IRET returns; returns the descriptor. */
   static long checkReturnStack(Processor processor, int selector, int cpl, boolean to64) {
     if (Segmentation.isNull(selector)) {
-      if (to64 && cpl < 3 && (selector & 3) == cpl) {
+      // Unlike MOV to SS, a return does not compare the RPL of a null selector.
+      if (to64 && cpl < 3) {
         return Segmentation.NULL_DESCRIPTOR;
       }
       throw ProcessorException.generalProtection();
