@@ -147,13 +147,28 @@ final class Comparison {
     boolean tolerant = deviations.applies(Deviations.Effect.LAST_PLACE, input);
     for (int i = 0; i < 8; i++) {
       int at = CaseRecord.FX_STACK + 16 * i;
-      long difference = real.getLong(at) - machine.getLong(at);
-      if (difference != 0 && !(tolerant && (difference == 1 || difference == -1))
-          || real.getShort(at + 8) != machine.getShort(at + 8)) {
+      if (!sameRegister(real, machine, at) && !(tolerant && neighbours(real, machine, at))) {
         return false;
       }
     }
     return true;
+  }
+
+  private static boolean sameRegister(CaseRecord real, CaseRecord machine, int at) {
+    return real.getLong(at) == machine.getLong(at)
+        && real.getShort(at + 8) == machine.getShort(at + 8);
+  }
+
+  /** Whether two extended numbers differ by one unit in the last place. */
+  private static boolean neighbours(CaseRecord real, CaseRecord machine, int at) {
+    long difference = real.getLong(at) - machine.getLong(at);
+    int exponents = real.getShort(at + 8) - machine.getShort(at + 8);
+    if (exponents == 0) {
+      return difference == 1 || difference == -1;
+    }
+    // Across a power of two: all ones, and the next exponent with the integer bit alone.
+    return (exponents == 1 && difference == Long.MIN_VALUE + 1 && machine.getLong(at) == -1)
+        || (exponents == -1 && difference == Long.MAX_VALUE && real.getLong(at) == -1);
   }
 
   private boolean vectorsEqual(CaseRecord input, CaseRecord real, CaseRecord machine) {

@@ -160,10 +160,12 @@ final class X87 {
     }
     SoftFloat unit = unit(state);
     unit.targetExtended();
-    unit.narrowDenormal = denormal;
     unit.convert(signExponent, significand);
-    end(state, o, unit);
-    if (!unit.trapped()) {
+    // A denormal is loaded whether or not that raises an unmasked exception.
+    boolean trapped = unit.trapped();
+    unit.flags |= denormal ? X87Status.DENORMAL : 0;
+    end(state, o, unit.flags, false);
+    if (!trapped) {
       push(state, unit.signExponent, unit.significand);
     }
   }

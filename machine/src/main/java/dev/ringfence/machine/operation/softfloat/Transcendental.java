@@ -271,7 +271,10 @@ public final class Transcendental {
       // The logarithm of a power of two is exact; processors call it inexact all the same.
       unit.fromInteger(exponent);
       unit.multiply(unit.signExponent, unit.significand, seY, mY);
-      unit.flags |= exponent != 0 ? SoftFloat.PRECISION : 0;
+      if (exponent != 0) {
+        boolean tiny = unit.significand >= 0;
+        unit.flags |= SoftFloat.PRECISION | (tiny ? SoftFloat.UNDERFLOW : 0);
+      }
       return;
     }
     // Between the square roots of 1/2 and 2, where the series is short.
