@@ -20,7 +20,6 @@ import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.Frequency;
-import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -79,7 +78,7 @@ public final class Machine implements AutoCloseable {
     }
     memory = new PhysicalMemory(configuration.memoryBytes());
     codeCache = new CodeCache(memory);
-    TimeStampCounter timeStampCounter = new TimeStampCounter(model.tscHertz());
+    Frequency timeStampCounter = new Frequency(model.tscHertz());
     platform =
         new Platform(
             new PlatformConfiguration(

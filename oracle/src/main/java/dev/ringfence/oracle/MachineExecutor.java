@@ -10,7 +10,7 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interpret.InstructionStepper;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
-import dev.ringfence.machine.time.TimeStampCounter;
+import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
@@ -64,7 +64,7 @@ final class MachineExecutor implements CaseExecutor {
             physical,
             new IoSpace("ports"),
             clock,
-            new TimeStampCounter(1_000_000_000));
+            new Frequency(1_000_000_000));
     state = processor.state();
     ram = MemorySegment.ofAddress(physical.hostAddress(0)).reinterpret(physical.size());
     pageTables();

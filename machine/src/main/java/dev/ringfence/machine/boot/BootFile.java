@@ -55,8 +55,7 @@ public final class BootFile {
     }
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
       return new BootFile(
-          name,
-          channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), Arena.ofAuto()));
+          name, channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), Arena.ofAuto()));
     } catch (IOException e) {
       throw new BadInputException(file + ": cannot be read: " + e.getMessage(), e);
     }

@@ -8,7 +8,7 @@ import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
-import dev.ringfence.machine.time.TimeStampCounter;
+import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -21,7 +21,7 @@ public final class Processor implements ProcessorSignals, Stateful {
   private final PhysicalMemory physical;
   private final IoSpace ports;
   private final VirtualClock clock;
-  private final TimeStampCounter timeStampCounter;
+  private final Frequency timeStampCounter;
   private final TranslatedMemory memory;
   private @Nullable InterruptSource apic;
   private long time;
@@ -40,7 +40,7 @@ public final class Processor implements ProcessorSignals, Stateful {
       PhysicalMemory physical,
       IoSpace ports,
       VirtualClock clock,
-      TimeStampCounter timeStampCounter) {
+      Frequency timeStampCounter) {
     this.index = index;
     this.model = model;
     this.physical = physical;

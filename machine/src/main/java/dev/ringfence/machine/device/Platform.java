@@ -23,7 +23,7 @@ import dev.ringfence.machine.memory.ByteWideRegion;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.Stateful;
-import dev.ringfence.machine.time.TimeStampCounter;
+import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.ArrayList;
 import java.util.List;
@@ -100,7 +100,7 @@ public final class Platform {
       PhysicalMemory memory,
       IoSpace ports,
       VirtualClock clock,
-      TimeStampCounter timeStampCounter,
+      Frequency timeStampCounter,
       IntSupplier accessing,
       MachineControl machine) {
     this.configuration = configuration;

@@ -4,7 +4,6 @@ import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.Frequency;
-import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.Arrays;
 import java.util.function.LongSupplier;
@@ -123,7 +122,7 @@ public final class LocalApic implements InterruptSource, Stateful {
       ExternalInterrupts external,
       VirtualClock clock,
       Frequency frequency,
-      TimeStampCounter timeStampCounter) {
+      Frequency timeStampCounter) {
     this.id = id;
     this.baseReserved =
         -1L << physicalAddressBits | 0xfff & ~(BASE_BOOTSTRAP | BASE_X2APIC | BASE_ENABLE);

@@ -3,7 +3,6 @@ package dev.ringfence.machine.interrupt;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.time.Frequency;
-import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.function.LongSupplier;
 
@@ -31,7 +30,7 @@ final class LocalApicTimer {
 
   private final VirtualClock clock;
   private final Frequency frequency;
-  private final TimeStampCounter timeStampCounter;
+  private final Frequency timeStampCounter;
   private LongSupplier timeStampOffset = () -> 0;
   private final Runnable interrupt;
   private final VirtualClock.Timer timer;
@@ -51,7 +50,7 @@ final class LocalApicTimer {
       String name,
       VirtualClock clock,
       Frequency frequency,
-      TimeStampCounter timeStampCounter,
+      Frequency timeStampCounter,
       Runnable interrupt) {
     this.clock = clock;
     this.frequency = frequency;

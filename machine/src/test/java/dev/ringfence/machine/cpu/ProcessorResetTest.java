@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
-import dev.ringfence.machine.time.TimeStampCounter;
+import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -29,7 +29,7 @@ class ProcessorResetTest {
             physical,
             new IoSpace("port"),
             new VirtualClock(),
-            new TimeStampCounter(1_000_000_000));
+            new Frequency(1_000_000_000));
     processor.connect(new SystemFixture.Apic());
     ProcessorReset.powerUp(processor);
     return processor;

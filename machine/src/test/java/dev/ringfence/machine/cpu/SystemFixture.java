@@ -9,7 +9,7 @@ import dev.ringfence.machine.interrupt.InterruptSource;
 import dev.ringfence.machine.memory.IoRegion;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
-import dev.ringfence.machine.time.TimeStampCounter;
+import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.ArrayList;
 import java.util.HexFormat;
@@ -133,8 +133,7 @@ public final class SystemFixture implements AutoCloseable {
   }
 
   SystemFixture(CpuModel model) {
-    processor =
-        new Processor(0, model, physical, ports, clock, new TimeStampCounter(1_000_000_000));
+    processor = new Processor(0, model, physical, ports, clock, new Frequency(1_000_000_000));
     processor.connect(apic);
     state = processor.state();
     stepper = new InstructionStepper(processor);

@@ -9,7 +9,6 @@ import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.Frequency;
-import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -52,7 +51,7 @@ final class Board implements AutoCloseable {
             memory,
             ports,
             clock,
-            new TimeStampCounter(2_100_000_000),
+            new Frequency(2_100_000_000),
             () -> accessing,
             new MachineControl() {
               @Override

@@ -7,7 +7,6 @@ import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.time.Frequency;
-import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -106,7 +105,7 @@ final class SmallDevicesTest {
                 memory,
                 ports,
                 new VirtualClock(),
-                new TimeStampCounter(1_000_000_000),
+                new Frequency(1_000_000_000),
                 () -> 0,
                 new AcpiPowerManagementTest.RecordingControl(board.events)));
     memory.close();

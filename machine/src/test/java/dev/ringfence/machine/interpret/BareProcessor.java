@@ -10,7 +10,7 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interrupt.InterruptSource;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
-import dev.ringfence.machine.time.TimeStampCounter;
+import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.HexFormat;
 
@@ -57,8 +57,7 @@ public final class BareProcessor implements AutoCloseable {
   private BareProcessor(CpuModel model) {
     VirtualClock clock = new VirtualClock();
     processor =
-        new Processor(
-            0, model, memory, new IoSpace("port"), clock, new TimeStampCounter(2_000_000_000L));
+        new Processor(0, model, memory, new IoSpace("port"), clock, new Frequency(2_000_000_000L));
     processor.connect(new NoInterrupts());
     ProcessorReset.powerUp(processor);
     state = processor.state();

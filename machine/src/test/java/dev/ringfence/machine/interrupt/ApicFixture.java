@@ -2,7 +2,6 @@ package dev.ringfence.machine.interrupt;
 
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.time.Frequency;
-import dev.ringfence.machine.time.TimeStampCounter;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.ArrayList;
 import java.util.List;
@@ -41,13 +40,7 @@ final class ApicFixture {
       int number = i;
       LocalApic apic =
           new LocalApic(
-              i,
-              46,
-              bus,
-              pic,
-              clock,
-              new Frequency(25_000_000),
-              new TimeStampCounter(2_000_000_000));
+              i, 46, bus, pic, clock, new Frequency(25_000_000), new Frequency(2_000_000_000));
       apic.connect(new Recorder(number), () -> timeStampOffsets[number]);
       apics.add(apic);
     }

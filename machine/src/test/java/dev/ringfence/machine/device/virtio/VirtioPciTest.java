@@ -15,7 +15,6 @@ import dev.ringfence.machine.device.pci.PciHost;
 import dev.ringfence.machine.interrupt.LocalApic;
 import dev.ringfence.machine.interrupt.Pic8259;
 import dev.ringfence.machine.time.Frequency;
-import dev.ringfence.machine.time.TimeStampCounter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -246,7 +245,7 @@ final class VirtioPciTest {
             new Pic8259(),
             driver.clock,
             new Frequency(25_000_000),
-            new TimeStampCounter(1_000_000_000));
+            new Frequency(1_000_000_000));
     apic.enterVirtualWireMode();
     return apic;
   }
