@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Test;
 /** SSE arithmetic, by both paths, against the host's processor: results and exceptions. */
 class SseHostTest {
   private static final long SEED = Long.getLong("ringfence.seed", 20250101);
-  private static final int CASES = 400_000;
+  private static final int CASES = 200_000;
   private static final long LOW32 = 0xffff_ffffL;
 
   /** In the order of the first operations of float_host.c. */
