@@ -1,6 +1,7 @@
 package dev.ringfence.oracle;
 
 import dev.ringfence.machine.cpu.Flags;
+import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.decode.InstructionDefinition;
 import dev.ringfence.machine.decode.OperandDefinition;
 import java.util.ArrayList;
@@ -29,7 +30,7 @@ final class Deviations {
     FAULT_OFFSET,
     /** Bytes of the memory operand, {@link Rule#from} to {@link Rule#to}, the latter excluded. */
     BYTES,
-    /** x87 results may differ by one unit in the last place. */
+    /** The last places of x87 results, and what the status word says of rounding. */
     LAST_PLACE,
     /** Results are approximations with a guaranteed relative error. */
     APPROXIMATE
@@ -38,7 +39,7 @@ final class Deviations {
   /** When a rule applies. */
   @FunctionalInterface
   interface Condition {
-    boolean holds(Form form, CaseRecord input);
+    boolean holds(Form form, CaseRecord input, CaseRecord real);
   }
 
   /**
@@ -63,18 +64,33 @@ final class Deviations {
 
   private static Rule always(
       String name, String source, Set<String> mnemonics, Effect effect, int from, int to) {
-    return new Rule(name, source, mnemonics, effect, from, to, (form, input) -> true);
+    return new Rule(name, source, mnemonics, effect, from, to, (form, input, real) -> true);
   }
 
+  private static final int X87_C0 = 0x100;
+  private static final int X87_C1 = 0x200;
+  private static final int X87_C2 = 0x400;
+  private static final int X87_C3 = 0x4000;
   private static final boolean AMD = HostFeatures.vendor().equals("AuthenticAMD");
   private static final String X87_POINTERS =
-      "AMD APM volume 2, section 11.4.4: FXRSTOR, which sets up a case, restores FOP, FIP and FDP"
-          + " only while an exception is pending";
-  private static final Set<String> TRANSCENDENTAL =
-      Set.of("F2XM1", "FYL2X", "FYL2XP1", "FPTAN", "FPATAN", "FSIN", "FCOS", "FSINCOS");
+      "AMD APM volume 2, section 11.4.4: FXRSTOR, which sets up a case, and FXSAVE care for FOP, FIP"
+          + " and FDP only while an exception is pending";
   private static final Set<String> SHIFTS = Set.of("SHL", "SHR", "SAR");
   private static final Set<String> ROTATES = Set.of("ROL", "ROR", "RCL", "RCR");
   private static final Set<String> DOUBLE_SHIFTS = Set.of("SHLD", "SHRD");
+
+  private static final Set<String> LARGE_OPERANDS =
+      Set.of(
+          "FXSAVE",
+          "FXRSTOR",
+          "XSAVE",
+          "XSAVEOPT",
+          "XSAVEC",
+          "XRSTOR",
+          "FLDENV",
+          "FNSTENV",
+          "FRSTOR",
+          "FNSAVE");
 
   private static final List<Rule> RULES =
       List.of(
@@ -86,7 +102,7 @@ final class Deviations {
               Effect.CASE,
               0,
               0,
-              (form, input) -> count(form, input) > form.operandWidth()),
+              (form, input, real) -> count(form, input) > form.operandWidth()),
           new Rule(
               "short BSWAP",
               "SDM volume 2, BSWAP: the result for a 16-bit register is undefined",
@@ -94,7 +110,7 @@ final class Deviations {
               Effect.CASE,
               0,
               0,
-              (form, input) -> form.operandWidth() == 16),
+              (form, input, real) -> form.operandWidth() == 16),
           new Rule(
               "66 before near branches",
               "SDM volume 2, JMP, CALL, Jcc, RET, LOOP, JCXZ: operand size is forced to 64 bits;"
@@ -104,7 +120,7 @@ final class Deviations {
               Effect.CASE,
               0,
               0,
-              (form, input) ->
+              (form, input, real) ->
                   AMD
                       && form.codeWidth() == 64
                       && form.operandSizePrefix()
@@ -117,7 +133,7 @@ final class Deviations {
               Effect.CASE,
               0,
               0,
-              (form, input) -> AMD && form.operandWidth() == 16 && form.place().isMemory()),
+              (form, input, real) -> AMD && form.operandWidth() == 16 && form.place().isMemory()),
           new Rule(
               "0F 0D with a register",
               "SDM volume 2, opcode map A-3: NOP; AMD APM volume 3, PREFETCH: #UD",
@@ -125,7 +141,7 @@ final class Deviations {
               Effect.CASE,
               0,
               0,
-              (form, input) ->
+              (form, input, real) ->
                   AMD && form.row().opcode() == 0x0d && form.place() == Form.Place.REGISTER),
           new Rule(
               "LOCK before MOV to and from control registers",
@@ -134,7 +150,7 @@ final class Deviations {
               Effect.CASE,
               0,
               0,
-              (form, input) -> AMD && form.lock()),
+              (form, input, real) -> AMD && form.lock()),
           new Rule(
               "MOVNTSS and MOVNTSD",
               "AMD APM volume 4: F3 and F2 0F 2B are instructions of SSE4A, which only AMD has",
@@ -142,7 +158,7 @@ final class Deviations {
               Effect.CASE,
               0,
               0,
-              (form, input) -> AMD && form.repeatPrefix() != 0),
+              (form, input, real) -> AMD && form.repeatPrefix() != 0),
           new Rule(
               "page fault at the end of an invalid instruction",
               "SDM volume 3, table 6-2: how much of an instruction is fetched before it is found to"
@@ -151,7 +167,7 @@ final class Deviations {
               Effect.EXCEPTION,
               0,
               0,
-              (form, input) ->
+              (form, input, real) ->
                   form.isRefused()
                       && input.rip() + input.codeLength()
                           > CaseRecord.CODE_BASE + CaseRecord.CODE_SIZE),
@@ -183,20 +199,80 @@ final class Deviations {
               "page fault inside a large operand",
               "SDM volume 3, section 4.7: CR2 holds an address that faulted; which byte of an"
                   + " operand of many bytes is touched first depends on the implementation",
-              Set.of(
-                  "FXSAVE",
-                  "FXRSTOR",
-                  "XSAVE",
-                  "XSAVEOPT",
-                  "XSAVEC",
-                  "XRSTOR",
-                  "FLDENV",
-                  "FNSTENV",
-                  "FRSTOR",
-                  "FNSAVE"),
+              LARGE_OPERANDS,
               Effect.FAULT_OFFSET,
               0,
               0),
+          new Rule(
+              "misaligned and not canonical",
+              "SDM volume 3, table 6-2: #GP and #SS of one access have equal priority",
+              LARGE_OPERANDS,
+              Effect.EXCEPTION,
+              0,
+              0,
+              (form, input, real) -> real.vector() == ProcessorException.GENERAL_PROTECTION),
+          new Rule(
+              "x87 pointers in a 28-byte environment",
+              X87_POINTERS,
+              Set.of("FNSTENV", "FNSAVE"),
+              Effect.BYTES,
+              12,
+              28,
+              (form, input, real) -> form.operandWidth() != 16),
+          new Rule(
+              "x87 pointers in a 14-byte environment",
+              X87_POINTERS,
+              Set.of("FNSTENV", "FNSAVE"),
+              Effect.BYTES,
+              6,
+              14,
+              (form, input, real) -> form.operandWidth() == 16),
+          new Rule(
+              "condition codes with an unmasked exception",
+              "SDM volume 2, FCOM: an unmasked #IA leaves them alone; AMD's processors set them,"
+                  + " and do not where #D is unmasked",
+              Set.of(
+                  "FCOM", "FCOMP", "FCOMPP", "FUCOM", "FUCOMP", "FUCOMPP", "FICOM", "FICOMP",
+                  "FTST"),
+              Effect.X87_STATUS,
+              X87_C0 | X87_C2 | X87_C3,
+              0,
+              (form, input, real) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
+          new Rule(
+              "flags with an unmasked x87 exception",
+              "SDM volume 2, FCOMI: an unmasked #IA leaves them alone; AMD's processors set them,"
+                  + " and do not where #D is unmasked",
+              Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
+              Effect.FLAGS,
+              Flags.STATUS,
+              0,
+              (form, input, real) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
+          new Rule(
+              "C1 after FCOMI",
+              "SDM volume 2, FCOMI: C1 is set to 0; AMD's processors leave it alone",
+              Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
+              Effect.X87_STATUS,
+              X87_C1,
+              0,
+              (form, input, real) -> AMD),
+          new Rule(
+              "quotient bits of a partial remainder",
+              "SDM volume 2, FPREM: C0, C1 and C3 hold bits of the quotient if the reduction is"
+                  + " complete (C2 = 0)",
+              Set.of("FPREM", "FPREM1"),
+              Effect.X87_STATUS,
+              X87_C0 | X87_C1 | X87_C3,
+              0,
+              (form, input, real) -> (real.getShort(CaseRecord.FX_STATUS) & X87_C2) != 0),
+          new Rule(
+              "functions outside their domain",
+              "SDM volume 2, F2XM1 and FYL2XP1: outside -1 to 1 and about -0.29 to 0.29 the result"
+                  + " is undefined",
+              Set.of("F2XM1", "FYL2XP1"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) -> outsideDomain(form, input)),
           always(
               "MXCSR_MASK",
               "SDM volume 1, section 11.6.6: tells which bits of MXCSR exist, and AMD has bit 17",
@@ -213,72 +289,13 @@ final class Deviations {
               Effect.BYTES,
               6,
               24),
-          new Rule(
-              "C1 after FCOMI",
-              "SDM volume 2, FCOMI: C1 is set to 0; AMD's processors leave it alone",
-              Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
-              Effect.X87_STATUS,
-              1 << 9,
-              0,
-              (form, input) -> AMD),
-          new Rule(
-              "flags of FCOMI that traps",
-              "SDM volume 2, FCOMI: an unmasked exception leaves the status flags alone; AMD's"
-                  + " processors set them",
-              Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
-              Effect.FLAGS,
-              Flags.STATUS,
-              0,
-              (form, input) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
-          new Rule(
-              "pointers in a 32-bit environment",
-              X87_POINTERS,
-              Set.of("FNSTENV", "FNSAVE"),
-              Effect.BYTES,
-              12,
-              28,
-              (form, input) -> form.operandWidth() != 16),
-          new Rule(
-              "pointers in a 16-bit environment",
-              X87_POINTERS,
-              Set.of("FNSTENV", "FNSAVE"),
-              Effect.BYTES,
-              6,
-              14,
-              (form, input) -> form.operandWidth() == 16),
-          new Rule(
-              "condition codes of a comparison that traps",
-              "SDM volume 2, FCOM: an unmasked exception leaves the condition codes alone; AMD's"
-                  + " processors set them",
-              Set.of(
-                  "FCOM", "FCOMP", "FCOMPP", "FICOM", "FICOMP", "FUCOM", "FUCOMP", "FUCOMPP",
-                  "FTST"),
-              Effect.X87_STATUS,
-              1 << 14 | 1 << 10 | 1 << 8,
-              0,
-              (form, input) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
-          new Rule(
-              "functions outside their domain",
-              "SDM volume 2, F2XM1 and FYL2XP1: outside -1 to 1 and about -0.29 to 0.29 the result"
-                  + " is undefined",
-              Set.of("F2XM1", "FYL2XP1"),
-              Effect.CASE,
-              0,
-              0,
-              (form, input) -> outsideDomain(form, input)),
           always(
               "transcendental functions",
-              "SDM volume 1, section 8.3.10: the error is less than one unit in the last place",
-              TRANSCENDENTAL,
+              "SDM volume 1, section 8.3.10: results are within 1 unit in the last place, and the"
+                  + " bits are the vendor's; C1 and PE follow from them",
+              Semantics.TRANSCENDENTAL,
               Effect.LAST_PLACE,
               0,
-              0),
-          always(
-              "C1 of transcendental functions",
-              "whether the result was rounded up is as uncertain as its last bit",
-              TRANSCENDENTAL,
-              Effect.X87_STATUS,
-              1 << 9,
               0),
           always(
               "approximations",
@@ -317,14 +334,14 @@ final class Deviations {
   }
 
   /** Whether the case is not to be compared. */
-  boolean leavesOut(CaseRecord input) {
-    return applies(Effect.CASE, input);
+  boolean leavesOut(CaseRecord input, CaseRecord real) {
+    return applies(Effect.CASE, input, real);
   }
 
   /** Whether some rule with the effect applies. */
-  boolean applies(Effect effect, CaseRecord input) {
+  boolean applies(Effect effect, CaseRecord input, CaseRecord real) {
     for (Rule rule : rules) {
-      if (rule.effect() == effect && rule.condition().holds(form, input)) {
+      if (rule.effect() == effect && rule.condition().holds(form, input, real)) {
         return true;
       }
     }
@@ -332,20 +349,20 @@ final class Deviations {
   }
 
   /** Mask of x87 status word bits that may differ. */
-  int x87Status(CaseRecord input) {
-    return flagsOfRules(Effect.X87_STATUS, input);
+  int x87Status(CaseRecord input, CaseRecord real) {
+    return flagsOfRules(Effect.X87_STATUS, input, real);
   }
 
   /** Mask of RFLAGS bits that may differ. */
-  int flags(CaseRecord input) {
+  int flags(CaseRecord input, CaseRecord real) {
     int mask = counted ? undefinedByCount(input) : form.row().undefinedFlags();
-    return mask | flagsOfRules(Effect.FLAGS, input);
+    return mask | flagsOfRules(Effect.FLAGS, input, real);
   }
 
-  private int flagsOfRules(Effect effect, CaseRecord input) {
+  private int flagsOfRules(Effect effect, CaseRecord input, CaseRecord real) {
     int mask = 0;
     for (Rule rule : rules) {
-      if (rule.effect() == effect && rule.condition().holds(form, input)) {
+      if (rule.effect() == effect && rule.condition().holds(form, input, real)) {
         mask |= rule.flags();
       }
     }
@@ -353,13 +370,13 @@ final class Deviations {
   }
 
   /** Whether a byte of memory may differ. */
-  boolean ignoresByte(long address, CaseRecord input) {
+  boolean ignoresByte(long address, CaseRecord input, CaseRecord real) {
     long offset = address - input.getLong(CaseRecord.OPERAND);
     for (Rule rule : rules) {
       if (rule.effect() == Effect.BYTES
           && offset >= rule.from()
           && offset < rule.to()
-          && rule.condition().holds(form, input)) {
+          && rule.condition().holds(form, input, real)) {
         return true;
       }
     }

@@ -15,6 +15,9 @@ public final class InstructionFuzz implements AutoCloseable {
   /** Cases after which a form that fails is given up. */
   private static final int MOST_FAILURES_OF_A_FORM = 20;
 
+  /** Of forms that take milliseconds, one case for so many of others. */
+  private static final int TRANSCENDENTAL_SHARE = 25;
+
   /**
    * What to compare.
    *
@@ -162,6 +165,9 @@ public final class InstructionFuzz implements AutoCloseable {
   /** Compares cases of one form; returns the first that differs. */
   private @org.jspecify.annotations.Nullable Failure compare(
       Form form, long seed, long first, int count) {
+    if (Semantics.isTranscendental(form.row())) {
+      count = Math.max(1, count / TRANSCENDENTAL_SHARE);
+    }
     CaseGenerator generator = new CaseGenerator(form, seed);
     Comparison comparison = new Comparison(form);
     Failure failure = null;

@@ -41,9 +41,9 @@ final class Semantics {
           Map.entry("VMCALL", VIRTUAL),
           Map.entry("VMMCALL", VIRTUAL),
           Map.entry("INT1", DEBUGGING),
-          Map.entry("CALL_FAR", TRANSFER),
-          Map.entry("JMP_FAR", TRANSFER),
-          Map.entry("RET_FAR", TRANSFER),
+          Map.entry("CALLF", TRANSFER),
+          Map.entry("JMPF", TRANSFER),
+          Map.entry("RETF", TRANSFER),
           Map.entry("IRET", TRANSFER),
           Map.entry("LAR", DESCRIPTORS),
           Map.entry("LSL", DESCRIPTORS),
@@ -69,6 +69,9 @@ final class Semantics {
           "RET",
           "ENTER",
           "LEAVE");
+
+  static final Set<String> TRANSCENDENTAL =
+      Set.of("FSIN", "FCOS", "FSINCOS", "FPTAN", "FPATAN", "F2XM1", "FYL2X", "FYL2XP1");
 
   private static final Set<String> BRANCHES = Set.of("CALL", "JMP", "RET");
 
@@ -142,6 +145,14 @@ final class Semantics {
   /** Whether x87, MMX or SSE state takes part. */
   static boolean isFloating(InstructionDefinition row) {
     return row.source().startsWith("x87") || row.source().startsWith("vector");
+  }
+
+  /**
+   * Whether the result is a transcendental function's. The machine computes these with hundreds of
+   * bits, a few milliseconds each.
+   */
+  static boolean isTranscendental(InstructionDefinition row) {
+    return TRANSCENDENTAL.contains(row.mnemonic());
   }
 
   static boolean isX87(InstructionDefinition row) {
