@@ -86,31 +86,31 @@ final class BootCommand implements Callable<Integer> {
       Manifest earlier = Manifest.read(replayFile);
       PreparedGuest guest = preparation.prepare(earlier.guestRequest());
       earlier.checkImages(replayFile.toString(), guest);
-      return boot(guest, earlier.configuration(), earlier, true);
+      return boot(guest, earlier.configuration(), earlier.guestRequest(), earlier);
     }
     boolean interactive = guestOptions.command() == null && InteractiveConsole.hasTerminal();
     GuestRequest request =
         guestOptions.request(interactive ? InteractiveConsole.terminalDescription() : null);
     PreparedGuest guest = preparation.prepare(request);
-    MachineConfiguration configuration = guestOptions.configuration(guest, this::progress);
-    return boot(
-        guest,
-        configuration,
-        Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest),
-        false);
+    return boot(guest, guestOptions.configuration(guest, this::progress), request, null);
   }
 
   private int boot(
-      PreparedGuest guest, MachineConfiguration configuration, Manifest manifest, boolean replay)
+      PreparedGuest guest,
+      MachineConfiguration configuration,
+      GuestRequest request,
+      @Nullable Manifest earlier)
       throws IOException, InterruptedException {
     try (Machine machine = new Machine(configuration)) {
       guest.loadInto(machine);
-      boolean command = manifest.guestRequest().command() != null;
-      GuestSession session = session(machine, command, manifest.guestRequest().verbose());
-      if (replay) {
-        session.replay(manifest.console());
+      boolean command = request.command() != null;
+      GuestSession session = session(machine, command, request.verbose());
+      if (earlier != null) {
+        session.replay(earlier.console());
       }
-      return run(session, manifest, command, replay);
+      // Only now, because checksums of large files take time and broken files were found above.
+      Manifest manifest = Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest);
+      return run(session, manifest, command, earlier != null);
     }
   }
 

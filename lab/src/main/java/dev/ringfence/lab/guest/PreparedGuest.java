@@ -24,12 +24,12 @@ public record PreparedGuest(
   }
 
   /**
-   * Memory with which the initramfs can be unpacked, in bytes, a multiple of 64 MiB: archive and
-   * unpacked files exist side by side for a moment, and Linux gives a tmpfs half of all memory.
+   * Memory with which the initramfs can be unpacked, in bytes, a multiple of 64 MiB: Linux gives
+   * the root file system half of the memory that is left beside the archive.
    */
   public long memoryNeeded() {
     long archives = initrds.stream().mapToLong(BootFile::size).sum();
-    long bytes = Math.max(archives + unpackedBytes, 2 * unpackedBytes) + SYSTEM_BYTES;
+    long bytes = 2 * unpackedBytes + archives + SYSTEM_BYTES;
     return -Math.floorDiv(-bytes, 64 * MEBIBYTE) * 64 * MEBIBYTE;
   }
 
