@@ -18,6 +18,14 @@ public final class InstructionBoundary {
         || (state.dr7 & 0xff) != 0;
   }
 
+  /**
+   * Whether a repeated string instruction must stop after each element: traps come after every
+   * iteration (SDM volume 3, sections 17.3.1.2 and 17.3.1.4).
+   */
+  public static boolean trapsEachElement(ProcessorState state) {
+    return state.flag(Flags.TF) || DebugRegisters.enabled(state);
+  }
+
   /** Whether a maskable interrupt may be taken now, as far as this processor's flags go. */
   public static boolean interruptsEnabled(ProcessorState state) {
     return (state.systemFlags & Flags.IF) != 0 && !state.interruptShadow;

@@ -1,6 +1,7 @@
 package dev.ringfence.machine.operation;
 
 import dev.ringfence.machine.cpu.Flags;
+import dev.ringfence.machine.cpu.InstructionBoundary;
 import dev.ringfence.machine.cpu.PortAccess;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
@@ -132,7 +133,7 @@ final class PortLifters {
       element.run();
       return;
     }
-    int left = STEP_BYTES / (64 - o.shift >> 3);
+    int left = InstructionBoundary.trapsEachElement(state) ? 1 : STEP_BYTES / (64 - o.shift >> 3);
     while (cut(state.r[Slot.RCX], o) != 0) {
       if (left-- == 0) {
         int unused = 64 - state.codeWidth();

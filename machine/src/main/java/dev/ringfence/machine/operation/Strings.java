@@ -1,6 +1,7 @@
 package dev.ringfence.machine.operation;
 
 import dev.ringfence.machine.cpu.Flags;
+import dev.ringfence.machine.cpu.InstructionBoundary;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentAccess;
@@ -119,7 +120,7 @@ final class Strings {
       element.execute(processor, o);
       return;
     }
-    int most = state.flag(Flags.TF) ? 1 : STEP_BYTES / bytes(o);
+    int most = InstructionBoundary.trapsEachElement(state) ? 1 : STEP_BYTES / bytes(o);
     boolean bulkPossible = true;
     int done = 0;
     while (true) {
@@ -185,7 +186,9 @@ final class Strings {
 
   /** Bulk operations: 64-bit addresses, forward. */
   private static boolean bulkPossible(ProcessorState state, MicroOperation o) {
-    return o.targetShift == 0 && !state.flag(Flags.DF | Flags.TF);
+    return o.targetShift == 0
+        && !state.flag(Flags.DF)
+        && !InstructionBoundary.trapsEachElement(state);
   }
 
   private static int moveBulk(Processor processor, MicroOperation o, int most) {

@@ -166,6 +166,21 @@ class InstructionBoundaryTest {
   }
 
   @Test
+  void repeatedStringsTrapAfterTheElementThatHits() {
+    f.state.debugAddress[0] = 0x9001;
+    f.state.dr7 = DebugRegisters.DR7_RESET | 1 | 1 << 16;
+    f.state.r[Slot.RDI] = 0x9000;
+    f.state.r[Slot.RCX] = 3;
+    step("f3 aa");
+    assertFalse(trapped());
+    assertEquals(CODE, f.state.rip);
+    step("f3 aa");
+    assertTrue(trapped());
+    assertEquals(1, f.state.r[Slot.RCX]);
+    assertEquals(CODE, f.physical.readLong(f.state.r[Slot.RSP]));
+  }
+
+  @Test
   void portBreakpointsNeedDebugExtensions() {
     f.state.debugAddress[3] = 0x3f8;
     f.state.dr7 |= 2 << 6 | 2 << 28;
