@@ -382,6 +382,37 @@ final class Interpreter {
               p.complete(block.instructions);
               continue blocks;
             }
+            case MicroCode.CALL64 -> {
+              long linear = r[Slot.RSP] - 8;
+              long next = r[Slot.BLOCK_START] + o.displacement;
+              int entry = TranslatedMemory.entry(linear);
+              if (writeTable[entry] == (linear + 7 & PAGE | context)) {
+                HostMemory.putLong(linear + writeTable[entry + 1], next);
+              } else {
+                m.store64(timed(o, linear), next, true);
+                m.leaveBlock = false;
+              }
+              r[Slot.RSP] = linear;
+              s.rip = r[Slot.BLOCK_START] + o.immediate;
+              p.complete(block.instructions);
+              continue blocks;
+            }
+            case MicroCode.RETURN64 -> {
+              long linear = r[Slot.RSP];
+              int entry = TranslatedMemory.entry(linear);
+              long target;
+              if (readTable[entry] == (linear + 7 & PAGE | context)) {
+                target = HostMemory.getLong(linear + readTable[entry + 1]);
+              } else {
+                target = m.load64(timed(o, linear), true);
+                m.leaveBlock = false;
+              }
+              checkTarget(target);
+              r[Slot.RSP] = linear + 8 + o.immediate;
+              s.rip = target;
+              p.complete(block.instructions);
+              continue blocks;
+            }
             case MicroCode.JUMP_IF -> {
               jump(o, Flags.overflow(s.flagAuxiliary) != 0, block);
               continue blocks;
@@ -555,23 +586,10 @@ final class Interpreter {
         s.rip = target;
         return true;
       }
-      case MicroCode.CALL64 -> {
-        push(o, r[Slot.BLOCK_START] + o.displacement);
-        s.rip = r[Slot.BLOCK_START] + o.immediate;
-        return true;
-      }
       case MicroCode.CALL_INDIRECT64 -> {
         long target = r[o.second];
         checkTarget(target);
         push(o, r[Slot.BLOCK_START] + o.displacement);
-        s.rip = target;
-        return true;
-      }
-      case MicroCode.RETURN64 -> {
-        long stack = r[Slot.RSP];
-        long target = memory.load64(timed(o, stack), true);
-        checkTarget(target);
-        r[Slot.RSP] = stack + 8 + o.immediate;
         s.rip = target;
         return true;
       }
