@@ -184,7 +184,7 @@ final class Apt {
         Files.deleteIfExists(errors);
       }
     } catch (IOException e) {
-      throw new AptFailure(tool, arguments, "it cannot be run: " + e.getMessage());
+      throw new AptFailure(tool, arguments, tool + " cannot be run; is apt installed?");
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new AptFailure(tool, arguments, "interrupted");
