@@ -176,6 +176,13 @@ final class X87Lifters {
     onRegister(lifters, "FINCSTP", (s, o) -> X87.rotate(s, o, 1));
     onRegister(lifters, "FDECSTP", (s, o) -> X87.rotate(s, o, -1));
     onRegister(lifters, "FFREE", (s, o) -> X87.free(s, o, o.condition));
+    onRegister(
+        lifters,
+        "FFREEP",
+        (s, o) -> {
+          X87.free(s, o, o.condition);
+          X87.pop(s, 1);
+        });
     onRegister(lifters, "FNOP", X87::begin);
     for (String mnemonic : new String[] {"FNENI", "FNDISI", "FNSETPM"}) {
       onRegister(lifters, mnemonic, Availability::requireX87Control);
