@@ -15,7 +15,7 @@ public final class CpuModel {
   /** The model that a machine has unless told otherwise. */
   public static final String DEFAULT = "skylake-server";
 
-  private static final List<String> BUILT_IN = List.of("skylake-server");
+  private static final List<String> BUILT_IN = List.of("skylake-server", "westmere-server");
 
   /** One level of cache, as CPUID leaf 4 reports it. */
   record Cache(int level, int type, int lineBytes, int ways, int sets, boolean inclusive) {}
