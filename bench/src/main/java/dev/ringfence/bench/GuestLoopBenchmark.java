@@ -56,10 +56,14 @@ public class GuestLoopBenchmark {
      */
     PAGES("488b06 4881c600100000 4881e6ffff3f00 4881ce00002000 ebe6");
 
-    private final byte[] code;
+    private final String hex;
 
     Loop(String hex) {
-      code = HexFormat.of().parseHex(hex.replace(" ", ""));
+      this.hex = hex;
+    }
+
+    byte[] code() {
+      return HexFormat.of().parseHex(hex.replace(" ", ""));
     }
   }
 
@@ -71,7 +75,7 @@ public class GuestLoopBenchmark {
   @Setup
   public void boot() {
     machine = new Machine(MachineConfiguration.of(64 << 20, 1));
-    machine.load(BootImage.of(BootFile.of(loop.name(), elf(loop.code))), "", List.of());
+    machine.load(BootImage.of(BootFile.of(loop.name(), elf(loop.code()))), "", List.of());
   }
 
   @TearDown

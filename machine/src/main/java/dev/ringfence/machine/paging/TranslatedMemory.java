@@ -37,6 +37,12 @@ public final class TranslatedMemory implements LinearMemory {
   private static final int CONTEXT_USER = 1;
   private static final int CONTEXT_NO_USER_PAGES = 2;
 
+  /**
+   * User mode with alignment checks. Data pages are never entered under it, so that every access
+   * takes the slow method, which checks.
+   */
+  private static final int CONTEXT_ALIGNED = 3;
+
   /** Slots below {@link TranslationBuffer#GLOBAL}; the tag has ten bits for them. */
   private static final int SLOTS = TranslationBuffer.GLOBAL;
 
@@ -145,7 +151,8 @@ public final class TranslatedMemory implements LinearMemory {
       slot = allocateSlot(pcid);
     }
     boolean smap = (state.cr4 & ControlBits.CR4_SMAP) != 0 && (state.systemFlags & Flags.AC) == 0;
-    context = (long) slot << 2 | (state.cpl == 3 ? CONTEXT_USER : smap ? CONTEXT_NO_USER_PAGES : 0);
+    int user = alignmentChecked() ? CONTEXT_ALIGNED : CONTEXT_USER;
+    context = (long) slot << 2 | (state.cpl == 3 ? user : smap ? CONTEXT_NO_USER_PAGES : 0);
   }
 
   /** What, besides the context, decides which accesses are permitted. */
@@ -328,11 +335,25 @@ public final class TranslatedMemory implements LinearMemory {
     return page;
   }
 
+  /** Whether misaligned data accesses raise #AC (SDM volume 3, section 6.15, interrupt 17). */
+  private boolean alignmentChecked() {
+    return state.cpl == 3
+        && (state.systemFlags & Flags.AC) != 0
+        && (state.cr0 & ControlBits.CR0_AM) != 0;
+  }
+
+  private void checkAlignment(long linear, int bytes) {
+    if ((linear & bytes - 1) != 0 && alignmentChecked()) {
+      throw ProcessorException.of(ProcessorException.ALIGNMENT_CHECK, 0);
+    }
+  }
+
   private long load(long linear, int bytes, boolean stack) {
     if ((linear & 0xfff) + bytes > 4096) {
       return loadAcross(linear, bytes, stack);
     }
     long address = translateData(linear, false, stack);
+    checkAlignment(linear, bytes);
     boolean watched = watcher.watches(linear & PAGE);
     if (watched) {
       watcher.accessed(linear, bytes, false);
@@ -343,7 +364,7 @@ public final class TranslatedMemory implements LinearMemory {
       leaveBlock = true;
       return physical.devices().read(address, bytes);
     }
-    if (!watched) {
+    if (!watched && !alignmentChecked()) {
       int entry = entry(linear);
       readTable[entry] = linear & PAGE | context;
       readTable[entry + 1] = host - linear;
@@ -362,6 +383,7 @@ public final class TranslatedMemory implements LinearMemory {
     checkCanonical(linear, bytes, stack);
     translateData(linear, false, stack);
     translateData(linear + inFirst & wrap, false, stack);
+    checkAlignment(linear, bytes);
     long value = 0;
     for (int i = 0; i < bytes; i++) {
       value |= load(linear + i & wrap, 1, stack) << 8 * i;
@@ -375,6 +397,7 @@ public final class TranslatedMemory implements LinearMemory {
       return;
     }
     long address = translateData(linear, true, stack);
+    checkAlignment(linear, bytes);
     boolean watched = watcher.watches(linear & PAGE);
     if (watched) {
       watcher.accessed(linear, bytes, true);
@@ -388,7 +411,7 @@ public final class TranslatedMemory implements LinearMemory {
     }
     if (physical.isCodePage(physical.ramPage(address))) {
       codeGate.codeOverwritten(address, bytes);
-    } else if (!watched) {
+    } else if (!watched && !alignmentChecked()) {
       int entry = entry(linear);
       writeTable[entry] = linear & PAGE | context;
       writeTable[entry + 1] = host - linear;
@@ -407,6 +430,7 @@ public final class TranslatedMemory implements LinearMemory {
     checkCanonical(linear, bytes, stack);
     translateData(linear, true, stack);
     translateData(linear + inFirst & wrap, true, stack);
+    checkAlignment(linear, bytes);
     for (int i = 0; i < bytes; i++) {
       store(linear + i & wrap, 1, value >>> 8 * i, stack);
     }
@@ -596,7 +620,10 @@ public final class TranslatedMemory implements LinearMemory {
   /** Tries to make a load hit the fast table. Raises what a load of the first byte would raise. */
   private boolean admitLoad(long linear, int bytes) {
     long host = physical.hostAddress(translateData(linear, false, false));
-    if (host == 0 || watcher.watches(linear & PAGE) || (linear & 0xfff) + bytes > 4096) {
+    if (host == 0
+        || watcher.watches(linear & PAGE)
+        || alignmentChecked()
+        || (linear & 0xfff) + bytes > 4096) {
       return false;
     }
     int entry = entry(linear);
@@ -610,6 +637,7 @@ public final class TranslatedMemory implements LinearMemory {
     long host = physical.hostAddress(address);
     if (host == 0
         || watcher.watches(linear & PAGE)
+        || alignmentChecked()
         || (linear & 0xfff) + bytes > 4096
         || physical.isCodePage(physical.ramPage(address))) {
       return false;

@@ -285,6 +285,39 @@ class PagingTest {
         ProcessorException.STACK_FAULT, fault(() -> memory.load64(1L << 47, true)).vector());
   }
 
+  /** Section 6.15, interrupt 17: all three conditions together, and after the page fault. */
+  @Test
+  void misalignedAccessesRaiseAlignmentCheckInUserModeWithAmAndAc() {
+    bare.map(LINEAR, DATA, PRESENT | WRITABLE | USER);
+    for (int bits = 0; bits < 8; bits++) {
+      bare.state.cpl = (bits & 1) != 0 ? 3 : 0;
+      bare.state.systemFlags = (bits & 2) != 0 ? Flags.AC : 0;
+      long base = ControlBits.CR0_PE | ControlBits.CR0_PG;
+      bare.state.cr0 = base | ((bits & 4) != 0 ? ControlBits.CR0_AM : 0);
+      memory.contextChanged();
+      memory.load64(LINEAR + 8);
+      memory.store64(LINEAR + 8, 0);
+      memory.load8(LINEAR + 1);
+      for (Runnable access :
+          new Runnable[] {
+            () -> memory.load16(LINEAR + 1),
+            () -> memory.load64(LINEAR + 4),
+            () -> memory.store32(LINEAR + 2, 0),
+          }) {
+        try {
+          access.run();
+          assertEquals(false, bits == 7, "combination " + bits);
+        } catch (ProcessorException e) {
+          assertEquals(7, bits);
+          assertEquals(ProcessorException.ALIGNMENT_CHECK, e.vector());
+          assertEquals(0, e.errorCode());
+        }
+      }
+    }
+    ProcessorException both = fault(() -> memory.load64(LINEAR + 0xffc));
+    assertEquals(ProcessorException.PAGE_FAULT, both.vector(), "the next page is not mapped");
+  }
+
   @Test
   void aViewCanPutOtherTablesInPlaceOfTheGuests() {
     bare.map(LINEAR, DATA, PRESENT);
