@@ -116,10 +116,6 @@ public final class Processor implements ProcessorSignals, Stateful {
     return instructions;
   }
 
-  public void setInstructions(long count) {
-    instructions = count;
-  }
-
   /** Counts completed instructions; each takes one nanosecond. */
   public void complete(int count) {
     instructions += count;
