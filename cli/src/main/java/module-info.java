@@ -5,6 +5,7 @@ module dev.ringfence.cli {
   requires dev.ringfence.lab;
   requires dev.ringfence.machine;
   requires dev.ringfence.oracle;
+  requires dev.ringfence.report;
   requires info.picocli;
   requires org.jline.terminal;
 

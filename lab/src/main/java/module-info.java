@@ -2,17 +2,23 @@
 @org.jspecify.annotations.NullMarked
 module dev.ringfence.lab {
   requires static transitive org.jspecify;
+  requires transitive dev.ringfence.isolation;
+  requires transitive dev.ringfence.linux;
   requires transitive dev.ringfence.machine;
   requires com.fasterxml.jackson.databind;
+  requires com.fasterxml.jackson.dataformat.yaml;
   requires com.github.luben.zstd_jni;
   requires org.apache.commons.compress;
   requires org.tukaani.xz;
 
   exports dev.ringfence.lab.bench;
   exports dev.ringfence.lab.guest;
+  exports dev.ringfence.lab.result;
   exports dev.ringfence.lab.run;
 
   // Jackson fills the records of a manifest by reflection.
+  opens dev.ringfence.lab.result to
+      com.fasterxml.jackson.databind;
   opens dev.ringfence.lab.run to
       com.fasterxml.jackson.databind;
 }

@@ -22,6 +22,7 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.memory;
   exports dev.ringfence.machine.operation;
   exports dev.ringfence.machine.paging;
+  exports dev.ringfence.machine.probe;
   exports dev.ringfence.machine.snapshot;
   exports dev.ringfence.machine.time;
 }

@@ -1,0 +1,2 @@
+/** Address space isolation beneath an unmodified kernel. */
+package dev.ringfence.isolation;

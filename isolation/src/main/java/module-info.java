@@ -1,0 +1,10 @@
+/** Address space isolation: domains, restricted page tables, transitions, flushes, policies. */
+@org.jspecify.annotations.NullMarked
+module dev.ringfence.isolation {
+  requires static transitive org.jspecify;
+  requires com.fasterxml.jackson.databind;
+  requires com.fasterxml.jackson.dataformat.yaml;
+  requires transitive dev.ringfence.linux;
+  requires transitive dev.ringfence.machine;
+  requires org.apache.commons.text;
+}

@@ -1,0 +1,2 @@
+/** Reads a running Linux from outside. */
+package dev.ringfence.linux;

@@ -1,0 +1,2 @@
+/** What pages of the kernel's address space are used for. */
+package dev.ringfence.linux.provenance;

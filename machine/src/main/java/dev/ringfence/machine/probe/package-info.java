@@ -1,0 +1,2 @@
+/** Observation points of the machine, which cost nothing while nobody observes. */
+package dev.ringfence.machine.probe;

@@ -1,0 +1,2 @@
+/** Reports of runs, for people. */
+package dev.ringfence.report;
