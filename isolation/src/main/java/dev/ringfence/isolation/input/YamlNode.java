@@ -242,8 +242,7 @@ public final class YamlNode {
       case Map<?, ?> map -> "a mapping";
       case List<?> list -> "a list";
       case String text when text.isEmpty() -> "nothing";
-      case String text when text.length() > 80 ->
-          "a text of " + text.length() + " characters";
+      case String text when text.length() > 80 -> "a text of " + text.length() + " characters";
       default -> "'" + value + "'";
     };
   }
