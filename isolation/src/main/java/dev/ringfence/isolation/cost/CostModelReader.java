@@ -97,8 +97,7 @@ final class CostModelReader {
   }
 
   private static Costs costs(String text, String file, Map<String, CostEntry> inherited) {
-    YamlNode.Entries root =
-        YamlNode.read(text, file, "a cost model").entries("a cost model", KEYS);
+    YamlNode.Entries root = YamlNode.read(text, file, "a cost model").entries("a cost model", KEYS);
     Set<Vulnerability> vulnerabilities = EnumSet.noneOf(Vulnerability.class);
     String source = "";
     if (root.find("vulnerabilities").isPresent()) {

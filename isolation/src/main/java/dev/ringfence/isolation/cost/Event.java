@@ -85,7 +85,8 @@ public enum Event {
   }
 
   /** Position in {@link EventCounts}, which is nowhere stored. */
-  @SuppressWarnings("EnumOrdinal") // an array is the fastest map, and events are counted on hot paths
+  @SuppressWarnings(
+      "EnumOrdinal") // an array is the fastest map, and events are counted on hot paths
   int index() {
     return ordinal();
   }

@@ -99,11 +99,10 @@ final class DomainStateTableTest {
   @Test
   void allEventsInAllReachableStatesDoWhatTheTableSays() {
     for (Policy policy : TestPolicies.all()) {
-      for (Set<Vulnerability> vulnerabilities : List.of(Set.<Vulnerability>of(), L1TF)) {
-        int states = explore(policy, vulnerabilities);
-        assertTrue(states > 100, policy.name() + " has only " + states + " states");
-      }
+      int states = explore(policy, L1TF);
+      assertTrue(states > 100, policy.name() + " has only " + states + " states");
     }
+    explore(Policy.load("google-2025"), Set.of());
   }
 
   private static int explore(Policy policy, Set<Vulnerability> vulnerabilities) {
