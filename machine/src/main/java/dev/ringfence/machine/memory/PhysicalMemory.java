@@ -12,7 +12,7 @@ import dev.ringfence.machine.snapshot.Stateful;
  * take the TLB's host addresses instead. Whoever writes RAM through this class passes the gate for
  * decoded code ({@link CodeGate}).
  */
-public final class PhysicalMemory implements Stateful {
+public final class PhysicalMemory implements EntryMemory, Stateful {
   /** First address of the hole for memory-mapped devices: 3 GiB. */
   public static final long HOLE_START = 3L << 30;
 
@@ -144,12 +144,14 @@ public final class PhysicalMemory implements Stateful {
         : (short) devices.read(address, 2);
   }
 
+  @Override
   public int readInt(long address) {
     return isRam(address, 4)
         ? HostMemory.getInt(hostAddress(address))
         : (int) devices.read(address, 4);
   }
 
+  @Override
   public long readLong(long address) {
     return isRam(address, 8) ? HostMemory.getLong(hostAddress(address)) : devices.read(address, 8);
   }
@@ -172,6 +174,7 @@ public final class PhysicalMemory implements Stateful {
     }
   }
 
+  @Override
   public void writeInt(long address, int value) {
     if (isRam(address, 4)) {
       beforeWrite(address, 4);
@@ -181,6 +184,7 @@ public final class PhysicalMemory implements Stateful {
     }
   }
 
+  @Override
   public void writeLong(long address, long value) {
     if (isRam(address, 8)) {
       beforeWrite(address, 8);
