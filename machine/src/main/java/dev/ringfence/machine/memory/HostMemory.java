@@ -95,6 +95,10 @@ public final class HostMemory {
     }
   }
 
+  static boolean equal(long a, long b, long length) {
+    return MemorySegment.mismatch(EVERYTHING, a, a + length, EVERYTHING, b, b + length) == -1;
+  }
+
   static void fill(long address, long length, byte value) {
     EVERYTHING.asSlice(address, length).fill(value);
   }

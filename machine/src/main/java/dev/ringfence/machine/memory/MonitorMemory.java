@@ -44,7 +44,7 @@ public final class MonitorMemory implements EntryMemory, AutoCloseable {
     int page;
     if (freeCount > 0) {
       page = free[--freeCount];
-      HostMemory.fill(host(page), PAGE_BYTES, (byte) 0);
+      HostMemory.fill(host(page), (long) PAGE_BYTES, (byte) 0);
     } else if (fresh < capacity) {
       page = fresh++;
     } else {
@@ -78,6 +78,15 @@ public final class MonitorMemory implements EntryMemory, AutoCloseable {
   /** Whether the address lies in this memory, not in the guest's. */
   public boolean holds(long address) {
     return address >= base && address < base + (long) capacity * PAGE_BYTES;
+  }
+
+  /** Whether bytes of this memory, from {@code own}, equal bytes of the guest's RAM. */
+  public boolean sameAsGuest(long own, long guestAddress, int bytes) {
+    if (!guest.isRam(guestAddress, bytes)) {
+      return false;
+    }
+    return HostMemory.equal(
+        reservation.address() + (own - base), guest.hostAddress(guestAddress), bytes);
   }
 
   private long host(int page) {
