@@ -1,0 +1,2 @@
+/** What a Linux kernel's image file says about itself: its ELF file, kallsyms, BTF, version. */
+package dev.ringfence.linux.image;

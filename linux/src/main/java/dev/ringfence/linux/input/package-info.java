@@ -1,0 +1,2 @@
+/** Bytes and names from outside: bounds that hold, messages that help. */
+package dev.ringfence.linux.input;

@@ -1,0 +1,2 @@
+/** Stacks of a running kernel: which functions called the one that runs. */
+package dev.ringfence.linux.stack;

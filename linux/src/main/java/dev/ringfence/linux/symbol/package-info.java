@@ -1,0 +1,2 @@
+/** Names of kernel addresses. */
+package dev.ringfence.linux.symbol;
