@@ -30,6 +30,7 @@ final class PageArray {
   private final int head;
   private final int mapping;
   private final int index;
+  private final int privateField;
   private final int pageType;
   private final int references;
   private final int slabCache;
@@ -57,6 +58,7 @@ final class PageArray {
         fields.has("page", "index")
             ? fields.offsetOf("page", "index")
             : fields.offsetOf("page", "__folio_index");
+    privateField = fields.offsetOf("page", "private");
     pageType = fields.offsetOf("page", "page_type");
     references = fields.offsetOf("page", "_refcount");
     slabCache =
@@ -98,7 +100,13 @@ final class PageArray {
     return frame == NOT_MAPPED ? -1 : (long) (frame - 1) << 12 | at & 4095;
   }
 
-  private long readLong(long pfn, int field) {
+  /** Whether the page has a struct page. */
+  boolean exists(long pfn) {
+    return find(pfn, 0) >= 0;
+  }
+
+  /** Reads a field of 8 bytes; 0 if there is no such page. */
+  long readLong(long pfn, int field) {
     long at = find(pfn, field);
     return at < 0 ? 0 : memory.readLong(at);
   }
@@ -154,6 +162,11 @@ final class PageArray {
 
   int references(long pfn) {
     return readInt(pfn, references);
+  }
+
+  /** Order of a block that is free, by its first page; something else for other pages. */
+  long privateValue(long pfn) {
+    return readLong(pfn, privateField);
   }
 
   /** Address of the struct kmem_cache of a slab, by its first page. */

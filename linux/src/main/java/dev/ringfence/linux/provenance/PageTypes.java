@@ -28,13 +28,7 @@ final class PageTypes {
   private final long slabFlag;
 
   private PageTypes(
-      boolean numbered,
-      int base,
-      int buddy,
-      int table,
-      int slab,
-      int largeKmalloc,
-      long slabFlag) {
+      boolean numbered, int base, int buddy, int table, int slab, int largeKmalloc, long slabFlag) {
     this.numbered = numbered;
     this.base = base;
     this.buddy = buddy;
@@ -82,8 +76,7 @@ final class PageTypes {
   }
 
   private boolean is(int pageType, int mark) {
-    return mark != 0
-        && (numbered ? pageType >>> 24 == mark : (pageType & (base | mark)) == base);
+    return mark != 0 && (numbered ? pageType >>> 24 == mark : (pageType & (base | mark)) == base);
   }
 
   /** First page of a block that is free in the page allocator. */

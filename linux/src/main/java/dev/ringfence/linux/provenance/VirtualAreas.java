@@ -18,9 +18,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * The areas of vmalloc, vmap and ioremap, by address and by physical page (Linux, mm/vmalloc.c).
  *
- * <p>By address they are looked up in the kernel's own trees each time, so the answer is right
- * now. By page they are known as of the last {@link #refresh}; each answer is checked against the
- * page tables, so that it may be missing but not wrong.
+ * <p>By address they are looked up in the kernel's own trees each time, so the answer is right now.
+ * By page they are known as of the last {@link #refresh}; each answer is checked against the page
+ * tables, so that it may be missing but not wrong.
  */
 final class VirtualAreas {
   /** Flags of struct vm_struct (include/linux/vmalloc.h). */
@@ -55,8 +55,7 @@ final class VirtualAreas {
    * @param borrowed whether it maps pages that someone else has allocated
    * @param caller the function that made it; empty if it has no struct vm_struct
    */
-  record Area(
-      long address, long start, long end, PageKind kind, boolean borrowed, String caller) {}
+  record Area(long address, long start, long end, PageKind kind, boolean borrowed, String caller) {}
 
   private final RunningKernel kernel;
   private final KernelMemory memory;
@@ -203,7 +202,8 @@ final class VirtualAreas {
       Area area = areas.get(i);
       if (area.kind() != PageKind.DEVICE && area.end() != area.start()) {
         int number = i + 1;
-        PageTables.Visitor visitor = (linear, frame, bytes) -> setPages(number, linear, frame, bytes);
+        PageTables.Visitor visitor =
+            (linear, frame, bytes) -> setPages(number, linear, frame, bytes);
         kernel.tables().visit(kernel.rootTable(), area.start(), area.end() - 1, visitor);
       }
     }

@@ -112,7 +112,7 @@ public final class RunningKernel {
     if (!banner.equals(image.banner().strip())) {
       throw new BadInputException(
           "%s: expected the kernel that runs in the machine, found '%s' in the image and '%s' in"
-              .formatted(image.name(), image.banner().strip(), banner)
+                  .formatted(image.name(), image.banner().strip(), banner)
               + " memory; give the image that was booted");
     }
     perCpuOffsets = symbols.require("__per_cpu_offset");
@@ -166,7 +166,7 @@ public final class RunningKernel {
     if (slide % SLIDE_STEP != 0 || slide < -MOST_SLIDE || slide > MOST_SLIDE) {
       throw new BadInputException(
           "%s: expected the kernel that runs in the machine, found its system call entry at %x"
-              .formatted(image.name(), lstar)
+                  .formatted(image.name(), lstar)
               + " and that of the image at %x; give the image that was booted".formatted(entry));
     }
     return slide;
