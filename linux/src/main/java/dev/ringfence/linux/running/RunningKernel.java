@@ -109,11 +109,11 @@ public final class RunningKernel {
     layout = findLayout();
     memory = new RunningMemory(physical, tables, root, layout);
     banner = memory.string(symbols.require("linux_banner"), MOST_BANNER).strip();
-    if (!banner.equals(image.banner().strip())) {
+    if (!banner.startsWith("Linux version " + image.release() + " ")) {
       throw new BadInputException(
-          "%s: expected the kernel that runs in the machine, found '%s' in the image and '%s' in"
-                  .formatted(image.name(), image.banner().strip(), banner)
-              + " memory; give the image that was booted");
+          "%s: expected the kernel that runs in the machine, found Linux %s in the image and '%s'"
+              .formatted(image.name(), image.release(), banner)
+              + " in memory; give the image that was booted");
     }
     perCpuOffsets = symbols.require("__per_cpu_offset");
     perCpuBase = memory.readLong(symbols.require("pcpu_base_addr"));
