@@ -268,18 +268,35 @@ public final class AllocationTracker implements AutoCloseable {
     boolean wrapped =
         Long.compareUnsigned(wrapperStack[index] - stack, WRAPPER_FRAMES) < 0
             && functions.isWrapper(returnAddress);
-    return siteNumber(wrapped ? wrapperCaller[index] : returnAddress);
+    return siteNumber(wrapped ? wrapperCaller[index] : returnAddress, returnAddress);
   }
 
-  private int siteNumber(long address) {
-    Integer known = siteNumbers.get(address);
+  /**
+   * Number of a call site.
+   *
+   * @param caller that wants the pages
+   * @param returnAddress of the call of the allocator, whose function may tell the purpose too
+   */
+  private int siteNumber(long caller, long returnAddress) {
+    // Kernel code lies in the last 2 GiB, so the low halves are all that differs.
+    long key = caller << 32 | returnAddress & 0xffff_ffffL;
+    Integer known = siteNumbers.get(key);
     if (known != null) {
       return known;
     }
-    Symbol symbol = kernel.symbolAt(address);
-    sites.add(CallSite.of(address, symbol == null ? kernel.describe(address) : symbol.name()));
-    siteNumbers.put(address, sites.size());
+    CallSite site = CallSite.of(caller, function(caller));
+    if (site.kind() == PageKind.KERNEL_ALLOCATION) {
+      PageKind kind = CallSite.of(returnAddress, function(returnAddress)).kind();
+      site = new CallSite(caller, site.function(), kind);
+    }
+    sites.add(site);
+    siteNumbers.put(key, sites.size());
     return sites.size();
+  }
+
+  private String function(long address) {
+    Symbol symbol = kernel.symbolAt(address);
+    return symbol == null ? kernel.describe(address) : symbol.name();
   }
 
   private void entered(Processor processor) {
@@ -459,7 +476,7 @@ public final class AllocationTracker implements AutoCloseable {
     }
     int order = Math.clamp(r[Slot.RSI] & 0xffff_ffffL, 0, MOST_ORDER);
     boolean isUser = ((int) r[Slot.RDX] & (hardwall | MOVABLE)) != 0;
-    allocated(pfn, 1 << order, isUser, siteNumber(caller));
+    allocated(pfn, 1 << order, isUser, siteNumber(caller, caller));
   }
 
   private boolean isAllocator(long address) {

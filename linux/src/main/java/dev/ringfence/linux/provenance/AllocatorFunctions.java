@@ -43,6 +43,8 @@ final class AllocatorFunctions {
           "alloc_pages_preferred_many",
           "alloc_frozen_pages",
           "alloc_page_interleave",
+          "alloc_pages_bulk_array_mempolicy",
+          "alloc_pages_bulk_mempolicy",
           "__folio_alloc",
           "folio_alloc",
           "folio_alloc_mpol",

@@ -35,7 +35,13 @@ record CallSite(long address, String function, PageKind kind) {
           Map.entry("__pte_alloc_kernel", PageKind.PAGE_TABLE),
           Map.entry("pte_alloc_one", PageKind.PAGE_TABLE),
           Map.entry("pte_alloc_one_kernel", PageKind.PAGE_TABLE),
-          Map.entry("spp_getpage", PageKind.PAGE_TABLE));
+          Map.entry("spp_getpage", PageKind.PAGE_TABLE),
+          Map.entry("__change_page_attr_set_clr", PageKind.PAGE_TABLE),
+          Map.entry("__change_page_attr", PageKind.PAGE_TABLE),
+          Map.entry("split_large_page", PageKind.PAGE_TABLE),
+          Map.entry("pti_user_pagetable_walk_p4d", PageKind.PAGE_TABLE),
+          Map.entry("pti_user_pagetable_walk_pmd", PageKind.PAGE_TABLE),
+          Map.entry("pti_user_pagetable_walk_pte", PageKind.PAGE_TABLE));
 
   /** Code in a function that symbols name. */
   static CallSite of(long address, String symbol) {
