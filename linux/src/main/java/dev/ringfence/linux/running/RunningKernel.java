@@ -24,11 +24,6 @@ import org.jspecify.annotations.Nullable;
  * that is not there reads as 0.
  */
 public final class RunningKernel {
-  /** Which kernels work, for messages. */
-  private static final String WORKING =
-      "kernels that work: x86-64, Linux 5.10 or later with CONFIG_KALLSYMS_ALL and"
-          + " CONFIG_DEBUG_INFO_BTF, such as Debian's";
-
   /** KASLR moves the image in steps of CONFIG_PHYSICAL_ALIGN, 2 MiB or more. */
   private static final long SLIDE_STEP = 2L << 20;
 
@@ -184,8 +179,9 @@ public final class RunningKernel {
     }
     if (found < 0 || tables.translate(found, linear) != found) {
       throw new BadInputException(
-          "%s: expected the kernel's page tables at %x, found nothing mapped there; %s"
-              .formatted(image.name(), linear, WORKING));
+          "%s: expected the page tables of the kernel that runs in the machine at %x, found nothing"
+              .formatted(image.name(), linear)
+              + " mapped there; give the image that was booted");
     }
     return found;
   }
