@@ -3,6 +3,7 @@ package dev.ringfence.machine.memory;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
+import java.security.MessageDigest;
 
 /**
  * The physical address space: RAM below 3 GiB, the hole for devices from 3 GiB to 4 GiB, and the
@@ -27,6 +28,8 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
      */
     void codeOverwritten(long address, int length);
   }
+
+  private static final long DIGEST_BYTES = 1L << 20;
 
   private final long size;
   private final HostMemory.Reservation reservation;
@@ -215,6 +218,13 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
     checkRam(address, length);
     beforeWrite(address, length);
     HostMemory.fill(hostAddress(address), length, value);
+  }
+
+  /** Feeds all of RAM to a digest, in the order of physical addresses. */
+  public void digest(MessageDigest digest) {
+    for (long at = 0; at < size; at += DIGEST_BYTES) {
+      digest.update(HostMemory.bytes(host + at, (int) Math.min(DIGEST_BYTES, size - at)));
+    }
   }
 
   private void checkRam(long address, long length) {
