@@ -223,28 +223,25 @@ public final class AllocationTracker implements AutoCloseable {
   /** Stops to observe. What is known stays, and grows old. */
   @Override
   public void close() {
-    Processor processor = kernel.machine().processors().getFirst();
     for (long address : probed) {
-      kernel.machine().probes().clearCodeProbe(processor, address);
+      kernel.machine().probes().clearCodeProbe(address);
     }
     probed.clear();
     returns.clear();
     requests.clear();
   }
 
-  private void probe(long address, CodeProbe probe) {
-    probe(kernel.machine().processors().getFirst(), address, probe);
-  }
-
-  private void probe(Processor processor, long address, CodeProbe probe) {
+  private void probe(long linear, CodeProbe probe) {
     // Memory of init code is used for other code later: a probe belongs to a physical address.
     CodeProbe exact =
-        running -> {
-          if (running.state().rip == address) {
-            probe.reached(running);
+        processor -> {
+          if (processor.state().rip == linear) {
+            probe.reached(processor);
           }
         };
-    if (kernel.machine().probes().setCodeProbe(processor, address, exact)) {
+    // By the kernel's own tables: in user mode a processor may have others.
+    long address = kernel.physicalOf(linear);
+    if (kernel.machine().probes().setCodeProbe(address, exact)) {
       probed.add(address);
     }
   }
@@ -315,7 +312,7 @@ public final class AllocationTracker implements AutoCloseable {
             0,
             0,
             new BitSet()));
-    expectReturn(processor, returnAddress);
+    expectReturn(returnAddress);
   }
 
   private void enteredMany(Processor processor) {
@@ -342,7 +339,7 @@ public final class AllocationTracker implements AutoCloseable {
             list,
             array,
             filled));
-    expectReturn(processor, returnAddress);
+    expectReturn(returnAddress);
   }
 
   private boolean isUser(int gfp) {
@@ -358,9 +355,9 @@ public final class AllocationTracker implements AutoCloseable {
     requests.add(request);
   }
 
-  private void expectReturn(Processor processor, long returnAddress) {
+  private void expectReturn(long returnAddress) {
     if (returns.add(returnAddress)) {
-      probe(processor, returnAddress, this::returned);
+      probe(returnAddress, this::returned);
     }
   }
 
