@@ -77,7 +77,16 @@ public final class Probes {
    * @return whether the address is mapped to RAM; otherwise nothing was set
    */
   public boolean setCodeProbe(Processor processor, long linear, CodeProbe probe) {
-    long address = processor.memory().probe(linear);
+    return setCodeProbe(processor.memory().probe(linear), probe);
+  }
+
+  /**
+   * Sets what is called before the instruction at a physical address is executed. An address has
+   * one probe; it replaces the one before.
+   *
+   * @return whether the address is RAM; otherwise nothing was set
+   */
+  public boolean setCodeProbe(long address, CodeProbe probe) {
     if (address < 0 || !physical.isRam(address, 1)) {
       return false;
     }
@@ -87,7 +96,11 @@ public final class Probes {
 
   /** Takes the probe of an address away, if it has one. */
   public void clearCodeProbe(Processor processor, long linear) {
-    long address = processor.memory().probe(linear);
+    clearCodeProbe(processor.memory().probe(linear));
+  }
+
+  /** Takes the probe of a physical address away, if it has one. */
+  public void clearCodeProbe(long address) {
     if (address >= 0 && physical.isRam(address, 1)) {
       code.clearProbe(address);
     }
