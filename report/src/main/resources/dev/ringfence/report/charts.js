@@ -1,0 +1,299 @@
+// Charts by Apache ECharts. They take their colours from the style sheet, so that light, dark and paper are said once.
+
+const charts = new Set();
+
+function theme() {
+  const style = getComputedStyle(document.documentElement);
+  const color = (name) => style.getPropertyValue("--" + name).trim();
+  return {
+    ink: color("ink"), muted: color("muted"), line: color("line"), surface: color("surface"), accent: color("accent"),
+    series: Array.from({ length: 10 }, (_, i) => color("series-" + (i + 1))),
+    frames: Array.from({ length: 5 }, (_, i) => color("frame-" + (i + 1))),
+    entry: color("frame-entry"), data: color("frame-data"), found: color("frame-found"), frameInk: color("frame-ink"),
+    foreign: color("foreign"), own: color("own"), plain: color("plain"),
+    font: style.getPropertyValue("--sans").trim(), mono: style.getPropertyValue("--mono").trim(),
+  };
+}
+
+/** What all charts have in common. */
+function base(colors) {
+  return {
+    animation: false,
+    backgroundColor: "transparent",
+    textStyle: { fontFamily: colors.font, color: colors.ink, fontSize: 12 },
+    tooltip: {
+      backgroundColor: colors.surface, borderColor: colors.line, textStyle: { color: colors.ink, fontSize: 12 },
+      confine: true, transitionDuration: 0, extraCssText: "box-shadow:0 2px 10px rgb(0 0 0 / .18);white-space:normal;max-width:32rem",
+    },
+  };
+}
+
+function valueAxis(colors, extra) {
+  return {
+    type: "value",
+    axisLabel: { color: colors.muted, fontSize: 11, hideOverlap: true },
+    splitLine: { lineStyle: { color: colors.line } },
+    nameTextStyle: { color: colors.muted, fontSize: 11 },
+    ...extra,
+  };
+}
+
+/**
+ * A chart.
+ *
+ * describe: what it shows, for those who do not see it. option(colors, width): as ECharts has it.
+ */
+function chart(height, describe, option) {
+  const node = el("div", { class: "chart", role: "img", "aria-label": describe, style: null });
+  node.style.height = height + "px";
+  const item = { node, instance: null, option, draw };
+  const watcher = new ResizeObserver(() => {
+    if (node.isConnected && node.clientWidth > 0) {
+      draw();
+    }
+  });
+
+  function draw() {
+    if (node.clientWidth === 0) {
+      return;
+    }
+    if (item.instance === null) {
+      item.instance = echarts.init(node, null, { renderer: "svg" });
+      item.ready?.(item.instance);
+    }
+    item.instance.resize({ width: node.clientWidth, height: node.clientHeight });
+    const colors = theme();
+    item.instance.setOption({ ...base(colors), ...merge(base(colors), option(colors, node.clientWidth)) }, true);
+  }
+
+  function merge(common, own) {
+    return own.tooltip ? { ...own, tooltip: { ...common.tooltip, ...own.tooltip } } : own;
+  }
+
+  watcher.observe(node);
+  item.drop = () => {
+    watcher.disconnect();
+    item.instance?.dispose();
+    charts.delete(item);
+  };
+  charts.add(item);
+  return item;
+}
+
+function redrawCharts() {
+  for (const item of charts) {
+    item.draw();
+  }
+}
+
+/** Lines of a tooltip, as nodes. */
+function tip(title, rows) {
+  return el("div", { class: "tip" }, el("strong", {}, title),
+    el("table", {}, el("tbody", {}, rows.map(([name, value, color]) => el("tr", {},
+      el("th", {}, color ? swatch(color) : null, name), el("td", {}, value))))));
+}
+
+function swatch(color) {
+  const node = el("span", { class: "swatch" });
+  node.style.background = color;
+  return node;
+}
+
+/** Cost of each policy, by kind of event, at its low and at its high. */
+function comparisonChart(figures) {
+  const shown = figures.filter((policy) => policy.share.high > 0);
+  if (shown.length === 0) {
+    return null;
+  }
+  const weights = new Map();
+  for (const policy of shown) {
+    for (const part of policy.parts) {
+      weights.set(part.event, (weights.get(part.event) ?? 0) + part.share.high);
+    }
+  }
+  const events = [...weights.keys()].sort((a, b) => weights.get(b) - weights.get(a));
+  const part = (policy, event) => policy.parts.find((candidate) => candidate.event === event)?.share ?? { low: 0, high: 0 };
+  const description = "Bars of the cost of each policy, low to high: "
+    + shown.map((policy) => policy.name + " " + percents(policy.share)).join("; ") + ".";
+  return chart(84 + shown.length * 56, description, (colors, width) => {
+    const series = [];
+    for (const bound of ["low", "high"]) {
+      events.forEach((event, index) => series.push({
+        name: event, type: "bar", stack: bound, barWidth: 15, barGap: "12%", cursor: "default",
+        itemStyle: { color: colors.series[index % colors.series.length], opacity: bound === "low" ? 0.62 : 1 },
+        data: shown.map((policy) => part(policy, event)[bound] * 100),
+      }));
+      series.push({
+        name: bound, type: "bar", stack: bound, cursor: "default", silent: true,
+        itemStyle: { color: "transparent" },
+        label: {
+          show: true, position: "right", color: colors.muted, fontSize: 11,
+          formatter: (item) => bound + " " + percent(shown[item.dataIndex].share[bound]),
+        },
+        data: shown.map(() => 0),
+      });
+    }
+    return {
+      grid: { left: 8, right: 96, top: width < 560 ? 56 : 34, bottom: 34, containLabel: true },
+      legend: { data: events, top: 0, left: 0, itemWidth: 11, itemHeight: 11, itemGap: 14, icon: "rect", textStyle: { color: colors.ink, fontSize: 12 } },
+      xAxis: valueAxis(colors, {
+        name: "of the workload's own cycles", nameLocation: "middle", nameGap: 24,
+        axisLabel: { color: colors.muted, fontSize: 11, hideOverlap: true, formatter: (value) => value.toLocaleString("en-US") + NBSP + "%" },
+      }),
+      yAxis: {
+        type: "category", inverse: true, data: shown.map((policy) => policy.name), axisTick: { show: false },
+        axisLine: { lineStyle: { color: colors.line } }, axisLabel: { color: colors.ink, fontSize: 12, width: width < 560 ? 90 : 180, overflow: "truncate" },
+      },
+      tooltip: {
+        trigger: "axis", axisPointer: { type: "shadow" },
+        formatter: (items) => {
+          const policy = shown[items[0].dataIndex];
+          return tip(policy.name + ": " + percents(policy.share), events
+            .filter((event) => part(policy, event).high > 0)
+            .map((event) => [event, percents(part(policy, event)), colors.series[events.indexOf(event) % colors.series.length]]));
+        },
+      },
+      series,
+    };
+  });
+}
+
+/** Exits and kernel entries over virtual time. */
+function timelineChart(buckets) {
+  const rate = (value, bucket) => (bucket.length > 0 ? value / (bucket.length / 1e6) : 0);
+  const end = buckets.reduce((last, bucket) => Math.max(last, bucket.nanoseconds + bucket.length), 0);
+  const [unit, scale] = end >= 1e9 ? ["s", 1e9] : end >= 1e6 ? ["ms", 1e6] : ["µs", 1e3];
+  const points = (value) => [
+    ...buckets.map((bucket) => [bucket.nanoseconds / scale, rate(value(bucket), bucket)]),
+    [end / scale, buckets.length > 0 ? rate(value(buckets.at(-1)), buckets.at(-1)) : 0],
+  ];
+  const peak = buckets.reduce((most, bucket) => Math.max(most, rate(bucket.exits, bucket)), 0);
+  const description = "Exits and kernel entries for each millisecond over " + significant(end / scale) + " " + unit
+    + " of virtual time; at most " + significant(peak) + " exits each millisecond.";
+  return chart(300, description, (colors) => {
+    const grid = (top, height) => ({ left: 56, right: 16, top, height });
+    const xAxis = (index, shown) => ({
+      type: "value", gridIndex: index, min: 0, max: end / scale, name: shown ? "virtual time (" + unit + ")" : "", nameLocation: "middle", nameGap: 26,
+      nameTextStyle: { color: colors.muted, fontSize: 11 }, splitLine: { show: false }, axisTick: { show: shown },
+      axisLine: { show: true, onZero: false, lineStyle: { color: colors.line } },
+      axisLabel: { show: shown, color: colors.muted, fontSize: 11, showMaxLabel: false, formatter: (value) => significant(value) },
+    });
+    const yAxis = (index, name) => valueAxis(colors, {
+      gridIndex: index, name, nameLocation: "end", nameGap: 8, splitNumber: 3, nameTextStyle: { color: colors.muted, fontSize: 11, align: "left", padding: [0, 0, 0, -44] },
+    });
+    const line = (index, value, color) => ({
+      type: "line", step: "end", symbol: "none", xAxisIndex: index, yAxisIndex: index, data: points(value), cursor: "default",
+      lineStyle: { color, width: 1.2 }, areaStyle: { color, opacity: 0.22 }, itemStyle: { color },
+    });
+    return {
+      axisPointer: { link: [{ xAxisIndex: "all" }], lineStyle: { color: colors.muted } },
+      grid: [grid(26, 100), grid(162, 86)],
+      xAxis: [xAxis(0, false), xAxis(1, true)],
+      yAxis: [yAxis(0, "exits each millisecond"), yAxis(1, "kernel entries each millisecond")],
+      tooltip: {
+        trigger: "axis",
+        formatter: (items) => {
+          const bucket = buckets[Math.min(items[0].dataIndex, buckets.length - 1)];
+          return tip("from " + significant(bucket.nanoseconds / scale) + " " + unit, [
+            ["exits", count(bucket.exits)], ["kernel entries", count(bucket.entries)],
+            ["exits for each entry", bucket.entries > 0 ? significant(bucket.exits / bucket.entries) : "–"]]);
+        },
+      },
+      series: [line(0, (bucket) => bucket.exits, colors.series[0]), line(1, (bucket) => bucket.entries, colors.plain)],
+    };
+  });
+}
+
+function exposureClass(row) {
+  return !row.sensitive ? "plain" : row.owner === "own process" ? "own" : "foreign";
+}
+
+const EXPOSURE_WORDS = {
+  foreign: "sensitive, of the kernel or of others", own: "sensitive, the process's own", plain: "not sensitive",
+};
+
+/** Reachable bytes of each kind and owner: average as a bar, maximum as a mark. */
+function exposureChart(rows) {
+  const shown = [...rows].filter((row) => row.maximum > 0).sort((a, b) => b.maximum - a.maximum).slice(0, 16);
+  if (shown.length === 0) {
+    return null;
+  }
+  const description = "Bars of reachable memory: " + shown.slice(0, 5)
+    .map((row) => row.kind + " of " + row.owner + " at most " + bytes(row.maximum)).join("; ") + ".";
+  return chart(70 + shown.length * 26, description, (colors, width) => ({
+    grid: { left: 8, right: 84, top: 30, bottom: 34, containLabel: true },
+    legend: {
+      top: 0, left: 0, itemWidth: 11, itemHeight: 11, icon: "rect", selectedMode: false, textStyle: { color: colors.ink, fontSize: 12 },
+      data: ["foreign", "own", "plain"].filter((kind) => shown.some((row) => exposureClass(row) === kind)).map((kind) => EXPOSURE_WORDS[kind]),
+    },
+    xAxis: valueAxis(colors, {
+      name: "bytes: average as a bar, maximum as a pale one", nameLocation: "middle", nameGap: 24,
+      axisLabel: { color: colors.muted, fontSize: 11, hideOverlap: true, formatter: (value) => bytes(value) },
+    }),
+    yAxis: {
+      type: "category", inverse: true, data: shown.map((row) => row.kind + " · " + row.owner), axisTick: { show: false },
+      axisLine: { lineStyle: { color: colors.line } }, axisLabel: { color: colors.ink, fontSize: 12, width: width < 560 ? 120 : 260, overflow: "truncate" },
+    },
+    tooltip: {
+      trigger: "item",
+      formatter: (item) => {
+        const row = shown[item.dataIndex];
+        return tip(row.kind + " · " + row.owner, [["at most", bytes(row.maximum)], ["on average", bytes(row.average)], ["class", EXPOSURE_WORDS[exposureClass(row)]]]);
+      },
+    },
+    series: ["foreign", "own", "plain"].flatMap((kind) => {
+      const values = (value) => shown.map((row) => (exposureClass(row) === kind ? value(row) : null));
+      return [
+        { name: EXPOSURE_WORDS[kind], type: "bar", barWidth: 14, barGap: "-100%", cursor: "default", itemStyle: { color: colors[kind], opacity: 0.35 }, data: values((row) => row.maximum),
+          label: { show: true, position: "right", color: colors.muted, fontSize: 11, formatter: (item) => bytes(shown[item.dataIndex].maximum) } },
+        { name: EXPOSURE_WORDS[kind], type: "bar", barWidth: 14, barGap: "-100%", cursor: "default", itemStyle: { color: colors[kind] }, data: values((row) => row.average) },
+      ];
+    }),
+  }));
+}
+
+/** The restricted address space: regions, in them kinds of pages, in them names. */
+function mapChart(regions, isSensitive) {
+  const tree = new Map();
+  for (const part of regions.filter((candidate) => candidate.mapped > 0)) {
+    const kinds = tree.get(part.region) ?? tree.set(part.region, new Map()).get(part.region);
+    (kinds.get(part.kind) ?? kinds.set(part.kind, []).get(part.kind)).push(part);
+  }
+  if (tree.size === 0) {
+    return null;
+  }
+  const allKinds = [...new Set(regions.map((part) => part.kind))];
+  const total = regions.reduce((sum, part) => sum + part.mapped, 0);
+  const description = "Areas of the restricted address space, " + bytes(total) + " in all: " + [...tree.keys()].join(", ") + ".";
+  return chart(420, description, (colors) => {
+    const color = (kind) => (isSensitive(kind) ? colors.foreign : colors.series[allKinds.indexOf(kind) % colors.series.length]);
+    const data = [...tree].map(([region, kinds]) => ({
+      name: region,
+      children: [...kinds].map(([kind, parts]) => ({
+        name: kind,
+        itemStyle: { color: color(kind) },
+        children: parts.map((part) => ({ name: part.name || kind, value: part.mapped, itemStyle: { color: color(kind) } })),
+      })),
+    }));
+    const path = (item) => item.treePathInfo.map((step) => step.name).filter((name) => name !== "").join(" › ");
+    return {
+      tooltip: { formatter: (item) => tip(path(item), [["mapped", bytes(item.value)], ["of the whole", percent(item.value / total)]]) },
+      series: [{
+        type: "treemap", data, left: 0, right: 0, top: 0, bottom: 30, roam: false, nodeClick: "zoomToNode", animation: false, visibleMin: 30,
+        breadcrumb: {
+          bottom: 0, height: 22, emptyItemWidth: 40,
+          itemStyle: { color: colors.surface, borderColor: colors.line, borderWidth: 1, textStyle: { color: colors.ink }, shadowBlur: 0 },
+          emphasis: { itemStyle: { color: colors.line, textStyle: { color: colors.ink } } },
+        },
+        label: { show: true, color: "#fff", fontSize: 11, overflow: "truncate", formatter: (item) => item.name + "\n" + bytes(item.value), textBorderColor: "rgb(0 0 0 / .45)", textBorderWidth: 2 },
+        upperLabel: { show: true, height: 20, color: colors.ink, fontSize: 11, formatter: (item) => item.name + "  " + bytes(item.value) },
+        levels: [
+          { itemStyle: { borderColor: colors.surface, borderWidth: 0, gapWidth: 3 }, upperLabel: { show: false } },
+          { itemStyle: { borderColor: colors.line, borderWidth: 2, gapWidth: 1 }, upperLabel: { fontWeight: "bold" } },
+          { itemStyle: { borderColor: colors.surface, borderWidth: 1, gapWidth: 1, borderColorSaturation: 0.5 }, upperLabel: { show: false } },
+          { itemStyle: { borderWidth: 0, gapWidth: 1 } },
+        ],
+      }],
+    };
+  });
+}
