@@ -25,9 +25,9 @@ import org.jspecify.annotations.Nullable;
  * A run as one HTML file that needs nothing but a browser: styles, scripts, the chart library and
  * all data are inside.
  *
- * <p>The data come from a guest and are not trusted. They are a JSON block that the browser does not
- * execute, the scripts put them into the page as text nodes only, and a content security policy lets
- * no script run but those of this class and lets the page load nothing.
+ * <p>The data come from a guest and are not trusted. They are a JSON block that the browser does
+ * not execute, the scripts put them into the page as text nodes only, and a content security policy
+ * lets no script run but those of this class and lets the page load nothing.
  */
 public final class HtmlReport {
   /** Of the file in a run's folder. */
@@ -91,7 +91,8 @@ public final class HtmlReport {
     Path absolute = file.toAbsolutePath();
     Path next = absolute.resolveSibling(absolute.getFileName() + ".next");
     try {
-      // getBytes puts a question mark where half of a surrogate pair stands; writeString would fail.
+      // getBytes puts a question mark where half of a surrogate pair stands; writeString would
+      // fail.
       Files.write(next, page(run).getBytes(StandardCharsets.UTF_8));
       Files.move(
           next, absolute, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);

@@ -59,7 +59,8 @@ final class Numbers {
       return "0";
     }
     // The half of the last digit decides which power of ten the rounded figure has.
-    int digits = size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : size >= 0.0995 ? 3 : 4;
+    int digits =
+        size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : size >= 0.0995 ? 3 : 4;
     if (size < 0.00005) {
       return value < 0 ? "> -0.0001" : "< 0.0001";
     }

@@ -94,11 +94,10 @@ final class Summary {
     figures.parts().stream()
         .max(Comparator.comparingDouble(part -> part.share().high()))
         .filter(part -> part.share().high() > 0)
-        .ifPresent(
-            part ->
-                text.append(
-                    "; most of it is %s (up to %s)"
-                        .formatted(part.event(), Numbers.percent(part.share().high()))));
+        .ifPresent(part ->
+            text.append(
+                "; the largest part is %s (up to %s)"
+                    .formatted(part.event(), Numbers.percent(part.share().high()))));
     return text.append('.').toString();
   }
 
@@ -113,7 +112,8 @@ final class Summary {
       if (!dearer.isEmpty()) {
         sentences.add(
             "%s costs less than %s wherever the true costs lie within their ranges."
-                .formatted(cheap.name(), enumerate(dearer.stream().map(PolicyResult::name).toList())));
+                .formatted(
+                    cheap.name(), enumerate(dearer.stream().map(PolicyResult::name).toList())));
       }
     }
     return sentences;

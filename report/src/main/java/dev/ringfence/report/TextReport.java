@@ -46,7 +46,8 @@ public final class TextReport {
     SortedSet<String> flushes = new TreeSet<>();
     figures.forEach(policy -> flushes.addAll(policy.flushes().keySet()));
     for (Style style : Style.values()) {
-      TextTable table = comparison(figures, style == Style.SPLIT ? new TreeSet<>() : flushes, style);
+      TextTable table =
+          comparison(figures, style == Style.SPLIT ? new TreeSet<>() : flushes, style);
       if (table.width() <= WIDTH) {
         List<String> lines = new ArrayList<>(table.lines());
         if (style == Style.SPLIT) {
@@ -69,7 +70,8 @@ public final class TextReport {
 
   private static TextTable comparison(
       List<PolicyFigures> figures, SortedSet<String> flushes, Style style) {
-    List<String> titles = new ArrayList<>(List.of("policy", "exits", "/entry", "maps", "shootdowns"));
+    List<String> titles =
+        new ArrayList<>(List.of("policy", "exits", "/entry", "maps", "shootdowns"));
     titles.addAll(flushes);
     titles.addAll(List.of("cost %", "exposed"));
     List<Boolean> numeric = new ArrayList<>();
@@ -79,8 +81,7 @@ public final class TextReport {
       List<String> cells = new ArrayList<>();
       cells.add(Texts.fit(Texts.plain(policy.name()), NAME_WIDTH));
       cells.add(count(policy.exits(), style));
-      cells.add(
-          policy.exitsPerEntry() == null ? "-" : Numbers.significant(policy.exitsPerEntry()));
+      cells.add(policy.exitsPerEntry() == null ? "-" : Numbers.significant(policy.exitsPerEntry()));
       cells.add(count(policy.mapped(), style));
       cells.add(count(policy.shootdowns(), style));
       flushes.forEach(kind -> cells.add(count(policy.flushes().get(kind), style)));
@@ -131,7 +132,7 @@ public final class TextReport {
       lines.add("");
       int shown = Math.min(CAUSES, policy.causes().size());
       lines.add(
-          Texts.plain(policy.name())
+          Texts.fit(Texts.plain(policy.name()), NAME_WIDTH)
               + ": "
               + (shown == 1 ? "the one cause" : "the " + shown + " costliest causes")
               + " of "

@@ -53,8 +53,7 @@ final class TextTable {
     for (int column = 0; column < cells.size(); column++) {
       String cell = cells.get(column);
       String blank = " ".repeat(width(column) - cell.length());
-      line.append(column == 0 ? "" : GAP)
-          .append(numeric.get(column) ? blank + cell : cell + blank);
+      line.append(column == 0 ? "" : GAP).append(numeric.get(column) ? blank + cell : cell + blank);
     }
     return line.toString().stripTrailing();
   }

@@ -15,6 +15,20 @@ function theme() {
   };
 }
 
+/** Width of the longest text on an axis, at most a limit; the library's own measure comes out short for some fonts. */
+function labelWidth(texts, colors, limit) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = "12px " + colors.font;
+  return Math.min(limit, Math.ceil(texts.reduce((most, text) => Math.max(most, context.measureText(text).width), 0) * 1.04) + 2);
+}
+
+/** A colour nearer to the background, without being transparent. */
+function pale(color, colors, part) {
+  const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  const background = channels(colors.surface);
+  return "#" + channels(color).map((value, i) => Math.round(value * part + background[i] * (1 - part)).toString(16).padStart(2, "0")).join("");
+}
+
 /** What all charts have in common. */
 function base(colors) {
   return {
@@ -115,12 +129,14 @@ function comparisonChart(figures) {
   const part = (policy, event) => policy.parts.find((candidate) => candidate.event === event)?.share ?? { low: 0, high: 0 };
   const description = "Bars of the cost of each policy, low to high: "
     + shown.map((policy) => policy.name + " " + percents(policy.share)).join("; ") + ".";
+  const names = shown.map((policy) => policy.name);
   return chart(84 + shown.length * 56, description, (colors, width) => {
+    const left = labelWidth(names, colors, width < 560 ? 110 : 220);
     const series = [];
     for (const bound of ["low", "high"]) {
       events.forEach((event, index) => series.push({
         name: event, type: "bar", stack: bound, barWidth: 15, barGap: "12%", cursor: "default",
-        itemStyle: { color: colors.series[index % colors.series.length], opacity: bound === "low" ? 0.62 : 1 },
+        itemStyle: { color: pale(colors.series[index % colors.series.length], colors, bound === "low" ? 0.6 : 1) },
         data: shown.map((policy) => part(policy, event)[bound] * 100),
       }));
       series.push({
@@ -134,15 +150,18 @@ function comparisonChart(figures) {
       });
     }
     return {
-      grid: { left: 8, right: 96, top: width < 560 ? 56 : 34, bottom: 34, containLabel: true },
-      legend: { data: events, top: 0, left: 0, itemWidth: 11, itemHeight: 11, itemGap: 14, icon: "rect", textStyle: { color: colors.ink, fontSize: 12 } },
+      grid: { left: left + 12, right: 92, top: width < 560 ? 56 : 34, bottom: 50 },
+      legend: {
+        data: events.map((event, index) => ({ name: event, itemStyle: { color: colors.series[index % colors.series.length] } })), 
+        top: 0, left: 0, itemWidth: 11, itemHeight: 11, itemGap: 14, icon: "rect", selectedMode: false, textStyle: { color: colors.ink, fontSize: 12 },
+      },
       xAxis: valueAxis(colors, {
         name: "of the workload's own cycles", nameLocation: "middle", nameGap: 24,
         axisLabel: { color: colors.muted, fontSize: 11, hideOverlap: true, formatter: (value) => value.toLocaleString("en-US") + NBSP + "%" },
       }),
       yAxis: {
-        type: "category", inverse: true, data: shown.map((policy) => policy.name), axisTick: { show: false },
-        axisLine: { lineStyle: { color: colors.line } }, axisLabel: { color: colors.ink, fontSize: 12, width: width < 560 ? 90 : 180, overflow: "truncate" },
+        type: "category", inverse: true, data: names, axisTick: { show: false },
+        axisLine: { lineStyle: { color: colors.line } }, axisLabel: { color: colors.ink, fontSize: 12, width: left, overflow: "truncate" },
       },
       tooltip: {
         trigger: "axis", axisPointer: { type: "shadow" },
@@ -170,7 +189,7 @@ function timelineChart(buckets) {
   const peak = buckets.reduce((most, bucket) => Math.max(most, rate(bucket.exits, bucket)), 0);
   const description = "Exits and kernel entries for each millisecond over " + significant(end / scale) + " " + unit
     + " of virtual time; at most " + significant(peak) + " exits each millisecond.";
-  return chart(300, description, (colors) => {
+  return chart(288, description, (colors) => {
     const grid = (top, height) => ({ left: 56, right: 16, top, height });
     const xAxis = (index, shown) => ({
       type: "value", gridIndex: index, min: 0, max: end / scale, name: shown ? "virtual time (" + unit + ")" : "", nameLocation: "middle", nameGap: 26,
@@ -220,19 +239,23 @@ function exposureChart(rows) {
   }
   const description = "Bars of reachable memory: " + shown.slice(0, 5)
     .map((row) => row.kind + " of " + row.owner + " at most " + bytes(row.maximum)).join("; ") + ".";
-  return chart(70 + shown.length * 26, description, (colors, width) => ({
-    grid: { left: 8, right: 84, top: 30, bottom: 34, containLabel: true },
+  const names = shown.map((row) => row.kind + " · " + row.owner);
+  // Eight steps at most, each a power of two.
+  const step = 2 ** Math.ceil(Math.log2(shown[0].maximum / 8));
+  return chart(82 + shown.length * 26, description, (colors, width) => ({
+    grid: { left: labelWidth(names, colors, width < 560 ? 130 : 300) + 12, right: 76, top: 30, bottom: 50 },
     legend: {
       top: 0, left: 0, itemWidth: 11, itemHeight: 11, icon: "rect", selectedMode: false, textStyle: { color: colors.ink, fontSize: 12 },
-      data: ["foreign", "own", "plain"].filter((kind) => shown.some((row) => exposureClass(row) === kind)).map((kind) => EXPOSURE_WORDS[kind]),
+      data: ["foreign", "own", "plain"].filter((kind) => shown.some((row) => exposureClass(row) === kind))
+        .map((kind) => ({ name: EXPOSURE_WORDS[kind], itemStyle: { color: colors[kind] } })),
     },
     xAxis: valueAxis(colors, {
-      name: "bytes: average as a bar, maximum as a pale one", nameLocation: "middle", nameGap: 24,
+      max: Math.ceil(shown[0].maximum / step) * step, interval: width < 560 ? step * 4 : step, name: "full colour: on average, pale: at most", nameLocation: "middle", nameGap: 24,
       axisLabel: { color: colors.muted, fontSize: 11, hideOverlap: true, formatter: (value) => bytes(value) },
     }),
     yAxis: {
-      type: "category", inverse: true, data: shown.map((row) => row.kind + " · " + row.owner), axisTick: { show: false },
-      axisLine: { lineStyle: { color: colors.line } }, axisLabel: { color: colors.ink, fontSize: 12, width: width < 560 ? 120 : 260, overflow: "truncate" },
+      type: "category", inverse: true, data: names, axisTick: { show: false },
+      axisLine: { lineStyle: { color: colors.line } }, axisLabel: { color: colors.ink, fontSize: 12, width: labelWidth(names, colors, width < 560 ? 130 : 300), overflow: "truncate" },
     },
     tooltip: {
       trigger: "item",
@@ -244,7 +267,7 @@ function exposureChart(rows) {
     series: ["foreign", "own", "plain"].flatMap((kind) => {
       const values = (value) => shown.map((row) => (exposureClass(row) === kind ? value(row) : null));
       return [
-        { name: EXPOSURE_WORDS[kind], type: "bar", barWidth: 14, barGap: "-100%", cursor: "default", itemStyle: { color: colors[kind], opacity: 0.35 }, data: values((row) => row.maximum),
+        { name: EXPOSURE_WORDS[kind], type: "bar", barWidth: 14, barGap: "-100%", cursor: "default", itemStyle: { color: pale(colors[kind], colors, 0.4) }, data: values((row) => row.maximum),
           label: { show: true, position: "right", color: colors.muted, fontSize: 11, formatter: (item) => bytes(shown[item.dataIndex].maximum) } },
         { name: EXPOSURE_WORDS[kind], type: "bar", barWidth: 14, barGap: "-100%", cursor: "default", itemStyle: { color: colors[kind] }, data: values((row) => row.average) },
       ];
@@ -252,8 +275,8 @@ function exposureChart(rows) {
   }));
 }
 
-/** The restricted address space: regions, in them kinds of pages, in them names. */
-function mapChart(regions, isSensitive) {
+/** The restricted address space: regions, in them kinds of pages, in them names. classOf(kind): how bad it is if reachable. */
+function mapChart(regions, classOf) {
   const tree = new Map();
   for (const part of regions.filter((candidate) => candidate.mapped > 0)) {
     const kinds = tree.get(part.region) ?? tree.set(part.region, new Map()).get(part.region);
@@ -266,31 +289,35 @@ function mapChart(regions, isSensitive) {
   const total = regions.reduce((sum, part) => sum + part.mapped, 0);
   const description = "Areas of the restricted address space, " + bytes(total) + " in all: " + [...tree.keys()].join(", ") + ".";
   return chart(420, description, (colors) => {
-    const color = (kind) => (isSensitive(kind) ? colors.foreign : colors.series[allKinds.indexOf(kind) % colors.series.length]);
+    const color = (kind) => {
+      const plain = colors.series[allKinds.indexOf(kind) % colors.series.length];
+      return pale(classOf(kind) === "plain" ? plain : colors[classOf(kind)], colors, 0.5);
+    };
     const data = [...tree].map(([region, kinds]) => ({
       name: region,
-      children: [...kinds].map(([kind, parts]) => ({
-        name: kind,
-        itemStyle: { color: color(kind) },
-        children: parts.map((part) => ({ name: part.name || kind, value: part.mapped, itemStyle: { color: color(kind) } })),
-      })),
+      children: [...kinds].map(([kind, parts]) => (parts.length === 1
+        ? { name: parts[0].name === "" ? kind : kind + " " + parts[0].name, value: parts[0].mapped, itemStyle: { color: color(kind) } }
+        : {
+          name: kind, itemStyle: { color: color(kind) },
+          children: parts.map((part) => ({ name: part.name || "other", value: part.mapped, itemStyle: { color: color(kind) } })),
+        })),
     }));
-    const path = (item) => item.treePathInfo.map((step) => step.name).filter((name) => name !== "").join(" › ");
+    const path = (item) => item.treePathInfo.slice(1).map((step) => step.name).join(" › ");
     return {
       tooltip: { formatter: (item) => tip(path(item), [["mapped", bytes(item.value)], ["of the whole", percent(item.value / total)]]) },
       series: [{
-        type: "treemap", data, left: 0, right: 0, top: 0, bottom: 30, roam: false, nodeClick: "zoomToNode", animation: false, visibleMin: 30,
+        type: "treemap", name: "whole", data, left: 0, right: 0, top: 0, bottom: 30, roam: false, nodeClick: "zoomToNode", animation: false, visibleMin: 30,
         breadcrumb: {
           bottom: 0, height: 22, emptyItemWidth: 40,
           itemStyle: { color: colors.surface, borderColor: colors.line, borderWidth: 1, textStyle: { color: colors.ink }, shadowBlur: 0 },
           emphasis: { itemStyle: { color: colors.line, textStyle: { color: colors.ink } } },
         },
-        label: { show: true, color: "#fff", fontSize: 11, overflow: "truncate", formatter: (item) => item.name + "\n" + bytes(item.value), textBorderColor: "rgb(0 0 0 / .45)", textBorderWidth: 2 },
+        label: { show: true, color: colors.ink, fontSize: 11, lineHeight: 15, overflow: "truncate", position: "insideTopLeft", padding: 2, formatter: (item) => item.name + "\n" + bytes(item.value) },
         upperLabel: { show: true, height: 20, color: colors.ink, fontSize: 11, formatter: (item) => item.name + "  " + bytes(item.value) },
         levels: [
           { itemStyle: { borderColor: colors.surface, borderWidth: 0, gapWidth: 3 }, upperLabel: { show: false } },
           { itemStyle: { borderColor: colors.line, borderWidth: 2, gapWidth: 1 }, upperLabel: { fontWeight: "bold" } },
-          { itemStyle: { borderColor: colors.surface, borderWidth: 1, gapWidth: 1, borderColorSaturation: 0.5 }, upperLabel: { show: false } },
+          { itemStyle: { borderColor: colors.surface, borderWidth: 1, gapWidth: 1 }, upperLabel: { show: true, height: 17 } },
           { itemStyle: { borderWidth: 0, gapWidth: 1 } },
         ],
       }],

@@ -2,10 +2,16 @@
 
 const data = JSON.parse(byId("data").textContent);
 const run = data.run;
+const subjects = [run.workload.name, ...run.policies.map((policy) => policy.name)];
 let selected = null;
 
 function metric(name) {
   return run.metrics.find((candidate) => candidate.name === name);
+}
+
+/** What a policy's metric counts, in the words of the run. */
+function meaning(name) {
+  return run.policies.flatMap((policy) => policy.metrics).find((candidate) => candidate.name === name)?.meaning;
 }
 
 function facts() {
@@ -38,7 +44,7 @@ function head() {
     fill("partial", el("strong", {}, "Partial: "), run.reason || "the run did not reach its end", ". All figures are those up to that point.");
   }
   facts();
-  sentences("summary", data.sentences);
+  sentences("summary", data.sentences, subjects);
   fill("notes", run.notes.length === 0 ? null : [el("h3", {}, "To read the figures right"), el("ul", {}, run.notes.map((note) => el("li", {}, note)))]);
   fill("entries", entriesTable(run.entries));
   fill("guest", metricsTable(run.metrics, "Counts and checksums of the guest"));
@@ -71,7 +77,7 @@ function select(name) {
   fill("comparison-table", comparisonTable(data.figures, policy.name, (wanted) => {
     select(wanted);
     byId("policy").scrollIntoView();
-  }));
+  }, meaning));
   policyCharts.splice(0).forEach((item) => item.drop());
   show(policy, data.figures[index], data.policies[policy.name]);
 }
@@ -98,18 +104,22 @@ function show(policy, figures, derived) {
   fill("policy-name", policy.name);
   fill("policy-title", policy.title);
   fill("tiles", tiles(policy, figures));
-  sentences("policy-summary", derived.sentences);
+  fill("summary-policy", "Under " + policy.name);
+  sentences("policy-summary", derived.sentences, subjects);
   put("policy-about", pairs([["What it does", policy.description], ["How it was obtained", policy.obtained]], "pairs loose"));
   const noExits = "No exits were recorded under this policy.";
   put("changes", derived.changes.length === 0 ? nothing(noExits) : changesTable(derived.changes, filterCauses));
   put("causes", policy.causes.length === 0 ? nothing(noExits) : causesTable(policy));
   put("flame", kept(() => flameGraph(policy.stacks)) ?? nothing("No stacks were recorded under this policy."));
   put("timeline", policy.timeline.length === 0 ? nothing("No counts over time were recorded under this policy.") : kept(() => timelineChart(policy.timeline)));
-  const sensitive = new Set(policy.exposure.filter((row) => row.sensitive).map((row) => row.kind));
+  const classOf = (kind) => {
+    const classes = policy.exposure.filter((row) => row.kind === kind && row.maximum > 0).map(exposureClass);
+    return ["foreign", "own"].find((name) => classes.includes(name)) ?? "plain";
+  };
   put("exposure", ...(policy.exposure.length === 0 ? [nothing("What can be reached was not measured.")] : [kept(() => exposureChart(policy.exposure)), exposureTable(policy.exposure)]));
   put("map", ...(policy.map.length === 0
     ? [nothing("This policy has no restricted address space, or it held nothing at the end.")]
-    : [kept(() => mapChart(policy.map, (kind) => sensitive.has(kind))), closed("The same as a table", mapTable(policy.map))]));
+    : [kept(() => mapChart(policy.map, classOf)), closed("The same as a table", mapTable(policy.map))]));
   put("phases", policy.phases.length === 0 ? nothing("The workload marks no parts.") : phasesTable(policy.phases));
   put("cost", policy.costItems.length === 0 ? nothing("This policy adds no cost.") : costTable(policy));
   put("metrics", metricsTable(policy.metrics, "Counts of " + policy.name));
@@ -131,10 +141,16 @@ function paper(isPaper) {
   redrawCharts();
 }
 
+/** The policy that the address names, or the one to begin with. */
+function wantedPolicy() {
+  const named = location.hash.match(/^#policy=(.*)$/);
+  return run.policies.find((policy) => named !== null && encodeURIComponent(policy.name) === named[1])?.name ?? data.selected;
+}
+
 head();
 choices();
-select(decodeURIComponent((location.hash.match(/^#policy=(.*)$/) ?? [])[1] ?? data.selected ?? ""));
-window.addEventListener("hashchange", () => select(decodeURIComponent((location.hash.match(/^#policy=(.*)$/) ?? [])[1] ?? data.selected ?? "")));
+select(wantedPolicy());
+window.addEventListener("hashchange", () => select(wantedPolicy()));
 window.addEventListener("beforeprint", () => paper(true));
 window.addEventListener("afterprint", () => paper(false));
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);

@@ -1,7 +1,7 @@
 // What each section shows. All take data of the run and give nodes.
 
 /** Columns of the comparison that stand before and after the flushes, which differ from run to run. */
-function comparisonTable(figures, selected, choose) {
+function comparisonTable(figures, selected, choose, meaning) {
   const flushes = [...new Set(figures.flatMap((policy) => Object.keys(policy.flushes)))].sort();
   const number = (title, value, help, show = count) => ({
     title, help, numeric: true, value: (row) => value(row), show: (row) => show(value(row)),
@@ -12,12 +12,12 @@ function comparisonTable(figures, selected, choose) {
       show: (row) => el("button", { type: "button", class: "link", click: () => choose(row.name) }, row.name),
     },
     { title: "cost, low to high", numeric: true, value: (row) => (row.share.low + row.share.high) / 2, show: (row) => percents(row.share), help: "Cycles that the policy adds, as a share of the workload's own cycles." },
-    number("exits", (row) => row.exits, "Switches from the restricted to the unrestricted address space."),
-    number("exits per kernel entry", (row) => row.exitsPerEntry, "Exits divided by kernel entries.", significant),
-    number("maps", (row) => row.mapped, "Pages that were filled into restricted tables."),
-    number("shootdowns", (row) => row.shootdowns, "Times that translations were dropped on other processors."),
-    ...flushes.map((kind) => number("flush " + kind, (row) => row.flushes[kind] ?? 0, "Flushes of this kind.")),
-    number("table memory", (row) => row.tableBytes, "Bytes of restricted page tables, at most.", bytes),
+    number("exits", (row) => row.exits, meaning("exits")),
+    number("exits per kernel entry", (row) => row.exitsPerEntry, meaning("exits.per.entry") ?? "Exits divided by kernel entries.", significant),
+    number("maps", (row) => row.mapped, meaning("pages.mapped")),
+    number("shootdowns", (row) => row.shootdowns, meaning("shootdowns")),
+    ...flushes.map((kind) => number("flush " + kind, (row) => row.flushes[kind] ?? 0, meaning("flushes." + kind))),
+    number("table memory", (row) => row.tableBytes, meaning("table.bytes"), bytes),
     number("exposed, average", (row) => row.exposedAverage, "Sensitive memory of the kernel or of other processes that could be reached, on average over samples.", bytes),
     number("exposed, at most", (row) => row.exposedMaximum, "The same: the sum of the most that each kind had.", bytes),
   ];
@@ -63,7 +63,7 @@ function causesTable(policy) {
     { title: "#", numeric: true, value: (row) => row.number, help: "By cost, as ringfence explain takes it." },
     { title: "function", code: true, value: (row) => row.function, help: "The kernel function that touched the data." },
     { title: "data", wide: true, value: (row) => row.data, show: (row) => [row.data, typeAndField(row) === "" ? null : el("span", { class: "type" }, typeAndField(row))], help: "What was touched; below it type and field, where the kernel's type information tells." },
-    { title: "kernel entry", value: (row) => row.entry, help: "Why the kernel ran." },
+    { title: "kernel entry", whole: true, value: (row) => row.entry, help: "Why the kernel ran." },
     { title: "access", value: (row) => (row.write ? "write" : "read"), help: "Whether the data was read or written." },
     { title: "exits", numeric: true, value: (row) => row.count, show: (row) => count(row.count), help: "How often." },
     { title: "of exits", numeric: true, value: (row) => row.share, show: (row) => percent(row.share), help: "Share of all exits of the policy." },

@@ -3,8 +3,9 @@
 /**
  * A table.
  *
- * columns: [{ title, help, value(row), show(row), numeric, wide, descending }]. A column is sorted by its value.
- * options: { name, rows, details(row), first, filters: [{ title, value(row) }], text(row), tell(rows), selected(row), order }
+ * columns: [{ title, help, value(row), show(row), numeric, wide, whole, code }]. A column is sorted by its value.
+ * options: { name, rows, first, selected(row) }; with text(row) a filter, and filters: [{ title, value(row) }], tell(rows, shown);
+ * with details(row) and label(row) rows that open.
  */
 function dataTable(columns, options) {
   const state = { column: -1, descending: false, text: "", choices: new Map(), all: false };
@@ -82,7 +83,7 @@ function dataTable(columns, options) {
       const content = column.show ? column.show(row) : column.value(row);
       return el(index === 0 ? "th" : "td", {
         scope: index === 0 ? "row" : null,
-        class: [column.numeric ? "number" : "", column.wide ? "wrap" : "", column.code ? "code" : ""].join(" ").trim() || null,
+        class: [column.numeric ? "number" : "", column.wide ? "wrap" : "", column.whole ? "whole" : "", column.code ? "code" : ""].join(" ").trim() || null,
       }, content);
     });
     const selected = options.selected !== undefined && options.selected(row);

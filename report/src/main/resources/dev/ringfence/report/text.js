@@ -106,9 +106,14 @@ function fill(id, ...children) {
   byId(id).replaceChildren(...children.flat().filter((child) => child !== null));
 }
 
-/** Sentences as items of a list. */
-function sentences(id, texts) {
-  fill(id, texts.map((text) => el("li", {}, text)));
+/** Sentences as items of a list; the name that one begins with stands out. */
+function sentences(id, texts, names) {
+  fill(id, texts.map((text) => {
+    const subject = names.filter((name) => text.startsWith(name + " ")).sort((a, b) => b.length - a.length)[0] ?? "";
+    // A unit stays with its figure.
+    const rest = text.slice(subject.length).replace(/(\d) (%|[KMGTPE]?i?B\b)/g, "$1" + NBSP + "$2");
+    return el("li", {}, subject === "" ? null : el("strong", {}, subject), rest);
+  }));
 }
 
 /** A list of names and values. */

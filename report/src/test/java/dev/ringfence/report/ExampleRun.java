@@ -28,8 +28,20 @@ final class ExampleRun {
 
   private static final List<String> SYSTEM_CALLS =
       List.of(
-          "pread64", "read", "write", "openat", "mmap", "munmap", "clone", "execve", "select",
-          "sendto", "recvfrom", "futex", "getpid", "close");
+          "pread64",
+          "read",
+          "write",
+          "openat",
+          "mmap",
+          "munmap",
+          "clone",
+          "execve",
+          "select",
+          "sendto",
+          "recvfrom",
+          "futex",
+          "getpid",
+          "close");
 
   /** Innermost frames of paths that touch data: function, callers, kind, data, type, field. */
   private record Path(
@@ -40,8 +52,12 @@ final class ExampleRun {
           new Path(
               "copy_user_enhanced_fast_string",
               List.of(
-                  "copyout", "_copy_to_iter", "copy_page_to_iter", "filemap_read",
-                  "ext4_file_read_iter", "vfs_read"),
+                  "copyout",
+                  "_copy_to_iter",
+                  "copy_page_to_iter",
+                  "filemap_read",
+                  "ext4_file_read_iter",
+                  "vfs_read"),
               "page-cache",
               "page-cache /data/fio.0.0",
               "",
@@ -49,8 +65,12 @@ final class ExampleRun {
           new Path(
               "clear_page_erms",
               List.of(
-                  "get_page_from_freelist", "__alloc_pages", "vma_alloc_folio",
-                  "do_anonymous_page", "handle_mm_fault", "do_user_addr_fault"),
+                  "get_page_from_freelist",
+                  "__alloc_pages",
+                  "vma_alloc_folio",
+                  "do_anonymous_page",
+                  "handle_mm_fault",
+                  "do_user_addr_fault"),
               "anonymous",
               "anonymous of fio",
               "",
@@ -84,16 +104,33 @@ final class ExampleRun {
               "ext4_group_desc",
               "bg_free_blocks_count_lo"),
           new Path(
-              "pipe_read", List.of("vfs_read", "ksys_read"), "pipe", "pipe buffer", "pipe_buffer", "page"),
+              "pipe_read",
+              List.of("vfs_read", "ksys_read"),
+              "pipe",
+              "pipe buffer",
+              "pipe_buffer",
+              "page"),
           new Path(
-              "copy_strings", List.of("do_execveat_common", "__x64_sys_execve"), "anonymous",
-              "anonymous of sh", "", ""),
+              "copy_strings",
+              List.of("do_execveat_common", "__x64_sys_execve"),
+              "anonymous",
+              "anonymous of sh",
+              "",
+              ""),
           new Path(
-              "__memcpy", List.of("xas_store", "__filemap_add_folio"), "slab-radix",
-              "slab radix_tree_node", "xa_node", "slots"),
+              "__memcpy",
+              List.of("xas_store", "__filemap_add_folio"),
+              "slab-radix",
+              "slab radix_tree_node",
+              "xa_node",
+              "slots"),
           new Path(
-              "task_work_run", List.of("exit_to_user_mode_prepare"), "task-stack",
-              "stack of kworker/0:1", "task_struct", "stack"));
+              "task_work_run",
+              List.of("exit_to_user_mode_prepare"),
+              "task-stack",
+              "stack of kworker/0:1",
+              "task_struct",
+              "stack"));
 
   private ExampleRun() {}
 
@@ -141,7 +178,10 @@ final class ExampleRun {
                 "SHA-256 of the guest's memory at the end.",
                 "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"),
             new Metric(
-                "guest.time", "nanoseconds", "Virtual time of the region of interest.", 5_012_345_678L)),
+                "guest.time",
+                "nanoseconds",
+                "Virtual time of the region of interest.",
+                5_012_345_678L)),
         entries(),
         CYCLES,
         PER_INSTRUCTION,
@@ -247,7 +287,8 @@ final class ExampleRun {
         List.of(),
         List.of(),
         exposure(false, 0),
-        List.of(new MapRegion("kernel image", "entry-text", "cpu_entry_area", 256 << 10, 256 << 10)),
+        List.of(
+            new MapRegion("kernel image", "entry-text", "cpu_entry_area", 256 << 10, 256 << 10)),
         phases(cost, 0));
   }
 
@@ -268,8 +309,16 @@ final class ExampleRun {
       byKind.put("rsb", exits);
       byKind.put("l1d", exits / 3);
       items.add(
-          item("ibpb", "Indirect branch predictor barrier.", exits, 3800, 4500, "EuroSys 2022", "R"));
-      items.add(item("rsb", "Fills the return stack buffer.", exits, 110, 130, "EuroSys 2022", "R"));
+          item(
+              "ibpb",
+              "Indirect branch predictor barrier.",
+              exits,
+              3800,
+              4500,
+              "EuroSys 2022",
+              "R"));
+      items.add(
+          item("rsb", "Fills the return stack buffer.", exits, 110, 130, "EuroSys 2022", "R"));
       items.add(
           item(
               "l1d",
@@ -281,11 +330,20 @@ final class ExampleRun {
               "S"));
     }
     items.add(
-        item("page-fault", "The fault that begins an exit.", exits, 600, 1372, "WARD, OSDI 2020", "S"));
+        item(
+            "page-fault",
+            "The fault that begins an exit.",
+            exits,
+            600,
+            1372,
+            "WARD, OSDI 2020",
+            "S"));
     if (mermap) {
-      items.add(item("mermap", "Maps a folio for one access.", 3_012_345, 90, 220, "estimate", "R"));
+      items.add(
+          item("mermap", "Maps a folio for one access.", 3_012_345, 90, 220, "estimate", "R"));
     }
-    items.add(item("shootdown", "Interrupts other processors.", 12_345, 1500, 4000, "estimate", "R"));
+    items.add(
+        item("shootdown", "Interrupts other processors.", 12_345, 1500, 4000, "estimate", "R"));
     Range cost = items.stream().map(CostItem::total).reduce(Range.NOTHING, Range::plus);
     List<Cause> causes = causes(random, exits, cost);
     return new PolicyResult(
@@ -306,7 +364,13 @@ final class ExampleRun {
   }
 
   private static CostItem item(
-      String event, String meaning, long count, double low, double high, String source, String mark) {
+      String event,
+      String meaning,
+      long count,
+      double low,
+      double high,
+      String source,
+      String mark) {
     Range each = new Range(low, high);
     return new CostItem(event, meaning, count, each, each.times((double) count), source, mark);
   }
@@ -314,19 +378,24 @@ final class ExampleRun {
   private static List<Metric> metrics(
       long exits, long enters, long mapped, long shootdowns, Map<String, Long> flushes) {
     List<Metric> metrics = new ArrayList<>();
-    metrics.add(new Metric("exits", "events", "Switches to the unrestricted address space.", exits));
-    metrics.add(new Metric("enters", "events", "Switches to the restricted address space.", enters));
+    metrics.add(
+        new Metric("exits", "events", "Switches to the unrestricted address space.", exits));
+    metrics.add(
+        new Metric("enters", "events", "Switches to the restricted address space.", enters));
     metrics.add(
         new Metric(
-            "exits.per.entry", "exits", "Exits for each kernel entry.", (double) exits / allEntries()));
-    metrics.add(new Metric("pages.mapped", "pages", "Pages filled into restricted tables.", mapped));
+            "exits.per.entry",
+            "exits",
+            "Exits for each kernel entry.",
+            (double) exits / allEntries()));
+    metrics.add(
+        new Metric("pages.mapped", "pages", "Pages filled into restricted tables.", mapped));
     metrics.add(
         new Metric("pages.unmapped", "pages", "Pages taken out of restricted tables.", mapped / 4));
     metrics.add(
         new Metric("shootdowns", "events", "Invalidations on other processors.", shootdowns));
-    flushes.forEach(
-        (kind, count) ->
-            metrics.add(new Metric("flushes." + kind, "events", "Flushes of this kind.", count)));
+    flushes.forEach((kind, count) ->
+        metrics.add(new Metric("flushes." + kind, "events", "Flushes of this kind.", count)));
     metrics.add(
         new Metric("table.bytes", "bytes", "Restricted page tables, at most.", mapped * 12));
     return metrics;
@@ -389,8 +458,7 @@ final class ExampleRun {
       frames.addAll(inner);
       if (i >= causes.size()) {
         // Another way to the same data.
-        frames.add(
-            frames.size() - 1 - random.nextInt(2), "helper_" + (i % 37));
+        frames.add(frames.size() - 1 - random.nextInt(2), "helper_" + (i % 37));
       }
       frames.add(cause.data());
       counts.merge(frames, Math.max(1, cause.count() / (i < causes.size() ? 2 : 5)), Long::sum);
@@ -427,7 +495,11 @@ final class ExampleRun {
     double other = everything ? 1 : otherShare;
     if (other > 0) {
       exposure(
-          rows, "anonymous", "Anonymous memory of processes.", "other processes", true,
+          rows,
+          "anonymous",
+          "Anonymous memory of processes.",
+          "other processes",
+          true,
           (long) (61 * MIB * other));
       exposure(
           rows, "page-cache", "Contents of files.", "kernel", true, (long) (301 * MIB * other));
@@ -436,7 +508,12 @@ final class ExampleRun {
   }
 
   private static void exposure(
-      List<Exposure> rows, String kind, String meaning, String owner, boolean sensitive, long bytes) {
+      List<Exposure> rows,
+      String kind,
+      String meaning,
+      String owner,
+      boolean sensitive,
+      long bytes) {
     rows.add(new Exposure(kind, meaning, owner, sensitive, bytes, bytes * 0.83));
   }
 
@@ -447,8 +524,18 @@ final class ExampleRun {
     regions.add(new MapRegion("kernel image", "data", "_sdata", 4 * MIB, 4 * MIB));
     regions.add(new MapRegion("kernel image", "bss", "__bss_start", 2 * MIB, 3 * MIB));
     for (String cache :
-        List.of("kmalloc-64", "kmalloc-512", "dentry", "ext4_inode_cache", "filp", "vm_area_struct",
-            "radix_tree_node", "buffer_head", "task_struct", "sock_inode_cache", "cred_jar")) {
+        List.of(
+            "kmalloc-64",
+            "kmalloc-512",
+            "dentry",
+            "ext4_inode_cache",
+            "filp",
+            "vm_area_struct",
+            "radix_tree_node",
+            "buffer_head",
+            "task_struct",
+            "sock_inode_cache",
+            "cred_jar")) {
       long size = (1 + random.nextInt(8)) * MIB / 2;
       regions.add(new MapRegion("direct map", "slab", cache, size, size + MIB / 4));
     }
@@ -465,8 +552,20 @@ final class ExampleRun {
   private static List<Phase> phases(Range cost, long exits) {
     List<Phase> phases = new ArrayList<>();
     List<String> names =
-        List.of("getpid", "read", "write", "mmap", "munmap", "page fault", "fork", "exec", "pipe",
-            "select", "send", "receive", "context switch");
+        List.of(
+            "getpid",
+            "read",
+            "write",
+            "mmap",
+            "munmap",
+            "page fault",
+            "fork",
+            "exec",
+            "pipe",
+            "select",
+            "send",
+            "receive",
+            "context switch");
     for (int i = 0; i < names.size(); i++) {
       double part = (i + 1) / 91.0;
       Range phaseCost = cost.times(part);
@@ -491,7 +590,14 @@ final class ExampleRun {
         new Manifest.Hardware(
             1024 * MIB, 1, "skylake-server", List.of(), 0, "2026-01-01T00:00:00Z", -1),
         new Manifest.Request(
-            null, null, List.of("fio"), List.of(), "fio --name=fio", "mitigations=off", null, false),
+            null,
+            null,
+            List.of("fio"),
+            List.of(),
+            "fio --name=fio",
+            "mitigations=off",
+            null,
+            false),
         new Manifest.Images(
             new Manifest.Image(
                 "vmlinuz-6.1.0-37-cloud-amd64",

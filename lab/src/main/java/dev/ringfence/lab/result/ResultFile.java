@@ -39,6 +39,7 @@ public final class ResultFile {
           .enable(SerializationFeature.INDENT_OUTPUT)
           .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+          .enable(DeserializationFeature.USE_LONG_FOR_INTS)
           .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
           .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
           .build();
@@ -106,7 +107,7 @@ public final class ResultFile {
           "%s: expected the result of a run (an object with format and policies), found %s"
               .formatted(source, describe(tree)));
     }
-    if (!format.isInt() || format.intValue() != RunResult.FORMAT) {
+    if (!format.isIntegralNumber() || format.longValue() != RunResult.FORMAT) {
       throw new BadInputException(
           "%s: format: expected %d, found %s; use the version of Ringfence that wrote it"
               .formatted(source, RunResult.FORMAT, format));
@@ -178,15 +179,15 @@ public final class ResultFile {
               "%s: %s: expected %s, found nothing"
                   .formatted(source, name, component.getType().getSimpleName()));
       case Record inner when isResult(inner) -> checkRecord(source, name, inner);
-      case List<?> list -> {
+      case List<?> list when component.getType() == List.class -> {
         for (int i = 0; i < list.size(); i++) {
           check(source, name + "[" + i + "]", component, list.get(i));
         }
       }
       default -> {
-        if (component.getType() == Object.class
-            && !(content instanceof Number)
-            && !(content instanceof String)) {
+        // The value of a metric is the one component that Jackson fills with whatever it finds.
+        boolean any = component.getType() == Object.class;
+        if (any && !(content instanceof Number) && !(content instanceof String)) {
           throw new BadInputException(
               "%s: %s: expected a number or text, found %s".formatted(source, name, content));
         }
