@@ -58,7 +58,7 @@ function valueAxis(colors, extra) {
  * describe: what it shows, for those who do not see it. option(colors, width): as ECharts has it.
  */
 function chart(height, describe, option) {
-  const node = el("div", { class: "chart", role: "img", "aria-label": describe, style: null });
+  const node = el("div", { class: "chart", role: "img", "aria-label": describe });
   node.style.height = height + "px";
   const item = { node, instance: null, option, draw };
   const watcher = new ResizeObserver(() => {
@@ -77,7 +77,9 @@ function chart(height, describe, option) {
     }
     item.instance.resize({ width: node.clientWidth, height: node.clientHeight });
     const colors = theme();
-    item.instance.setOption({ ...base(colors), ...merge(base(colors), option(colors, node.clientWidth)) }, true);
+    // Without this the library keeps texts of shapes that no longer have one.
+    item.instance.clear();
+    item.instance.setOption({ ...base(colors), ...merge(base(colors), option(colors, node.clientWidth)) });
   }
 
   function merge(common, own) {
@@ -307,6 +309,8 @@ function mapChart(regions, classOf) {
       tooltip: { formatter: (item) => tip(path(item), [["mapped", bytes(item.value)], ["of the whole", percent(item.value / total)]]) },
       series: [{
         type: "treemap", name: "whole", data, left: 0, right: 0, top: 0, bottom: 30, roam: false, nodeClick: "zoomToNode", animation: false, visibleMin: 30,
+        // All levels there are; said, the path above the chart begins at the whole and not at what happens to be in the middle.
+        leafDepth: 3, drillDownIcon: "",
         breadcrumb: {
           bottom: 0, height: 22, emptyItemWidth: 40,
           itemStyle: { color: colors.surface, borderColor: colors.line, borderWidth: 1, textStyle: { color: colors.ink }, shadowBlur: 0 },

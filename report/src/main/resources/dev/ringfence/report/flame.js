@@ -1,6 +1,8 @@
 // The flame graph of exits: a tree of frames, drawn as a custom series of rectangles, outermost frame on top.
 
 const FRAME_HEIGHT = 19;
+/** Rows of the graph at most; what is deeper is cut off. */
+const DEEPEST = 128;
 
 /** Frames of all stacks as a tree. A node: { name, kind, value, depth, start, parent, children }. */
 function frameTree(stacks) {
@@ -78,7 +80,7 @@ function flameGraph(stacks) {
     input: (event) => { state.search = event.target.value.trim().toLowerCase(); redraw(); },
   });
   const reset = el("button", { type: "button", click: () => zoomTo(root) }, "Whole graph");
-  const rows = Math.min(depth + 1, 60);
+  const rows = Math.min(depth + 1, DEEPEST);
   const description = "Flame graph of " + count(root.value) + " exits. Widest: "
     + root.children.slice(0, 3).map((node) => node.name + " " + percent(node.value / root.value)).join(", ") + ".";
   const item = chart(rows * FRAME_HEIGHT + 4, description, option);

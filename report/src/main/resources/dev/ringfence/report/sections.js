@@ -131,7 +131,7 @@ function mapTable(regions) {
     { title: "name", value: (row) => row.name },
     { title: "mapped at the end", numeric: true, value: (row) => row.mapped, show: (row) => bytes(row.mapped), help: "Bytes." },
     { title: "mapped at most", numeric: true, value: (row) => row.peak, show: (row) => bytes(row.peak), help: "Bytes, at any time." },
-  ], { name: "The restricted address space", rows: regions });
+  ], { name: "The restricted address space", rows: regions, first: 60 });
 }
 
 function phasesTable(phases) {

@@ -47,8 +47,7 @@ final class Chromium implements AutoCloseable {
         "--hide-scrollbars",
         "--user-data-dir=" + profile);
     options.setCapability(
-        ChromeOptions.LOGGING_PREFS,
-        Map.of(LogType.BROWSER, "ALL", LogType.PERFORMANCE, "ALL"));
+        ChromeOptions.LOGGING_PREFS, Map.of(LogType.BROWSER, "ALL", LogType.PERFORMANCE, "ALL"));
     ChromeDriverService service =
         new ChromeDriverService.Builder()
             .usingDriverExecutable(driverProgram.toFile())

@@ -26,7 +26,8 @@ class HtmlReportTest {
   void dataComeOutAsTheyWentIn() throws IOException {
     RunResult run = Hostile.run();
     JsonNode data = new JsonMapper().readTree(block(HtmlReport.page(run)));
-    assertEquals(new JsonMapper().readTree(new JsonMapper().writeValueAsBytes(run)), data.get("run"));
+    assertEquals(
+        new JsonMapper().readTree(new JsonMapper().writeValueAsBytes(run)), data.get("run"));
     assertEquals(Hostile.NAME, data.at("/run/policies/1/causes/0/function").asText());
   }
 

@@ -180,8 +180,7 @@ class ReportInChromiumTest {
             .map(WebElement::getText)
             .toList());
     assertTrue(detail.getText().contains("sk_buff.data"), detail.getText());
-    assertTrue(
-        detail.getText().contains("15.0 MiB, all pages of slab-kmalloc"), detail.getText());
+    assertTrue(detail.getText().contains("15.0 MiB, all pages of slab-kmalloc"), detail.getText());
     chromium.driver.executeScript("document.getElementById('causes').scrollIntoView()");
     picture("cause");
     opener.click();
@@ -255,12 +254,13 @@ class ReportInChromiumTest {
   }
 
   @Test
-  void chartsTellTheirFiguresUnderThePointer() {
+  void chartsTellTheirFiguresUnderThePointer() throws IOException {
     WebElement chart = chromium.driver.findElement(By.cssSelector("#comparison-chart .chart"));
     chromium.driver.executeScript("arguments[0].scrollIntoView({block: 'center'})", chart);
     new Actions(chromium.driver).moveToElement(chart, -100, -60).perform();
     assertTrue(chart.getText().contains("ibpb"), chart.getText());
     assertTrue(chart.findElement(By.cssSelector(".tip")).getText().contains(" to "));
+    picture("tooltip");
   }
 
   @Test
@@ -309,6 +309,18 @@ class ReportInChromiumTest {
     open(RUN, "");
     assertEquals(390, chromium.number("document.documentElement.scrollWidth"));
     picture("narrow");
+  }
+
+  @Test
+  void noTextIsLeftWhereTheFlameGraphBecameNarrower() {
+    long texts = chromium.number("document.querySelectorAll('#flame svg text').length");
+    chromium.resize(500, 900);
+    chromium.evaluate(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+    long narrow = chromium.number("document.querySelectorAll('#flame svg text').length");
+    assertTrue(narrow < texts, narrow + " of " + texts);
+    open(RUN, "");
+    assertEquals(chromium.number("document.querySelectorAll('#flame svg text').length"), narrow);
   }
 
   @Test

@@ -75,7 +75,7 @@ class ResultFileTest {
     Files.writeString(file, "{\"versions\": 1, \"machine\": 2}");
     assertTrue(failure().endsWith("found an object with versions, machine"), failure());
     Files.writeString(file, "[]");
-    assertTrue(failure().endsWith("found array"), failure());
+    assertTrue(failure().endsWith("found no object"), failure());
     Files.writeString(file, "");
     assertTrue(failure().endsWith("found an empty file"), failure());
   }

@@ -1,15 +1,15 @@
 package dev.ringfence.lab.result;
 
 import com.fasterxml.jackson.core.JsonLocation;
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonMappingException;
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.JsonNodeType;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -21,9 +21,9 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /** Reads and writes {@code run.json}. */
@@ -32,7 +32,7 @@ public final class ResultFile {
   public static final String NAME = "run.json";
 
   /** No run of ours comes near; a larger file would fill the heap before its first error. */
-  private static final long LARGEST = 1L << 30;
+  private static final long LARGEST = 1L << 27;
 
   private static final JsonMapper JSON =
       JsonMapper.builder()
@@ -43,6 +43,15 @@ public final class ResultFile {
           .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
           .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
           .build();
+
+  /** Class.getRecordComponents makes them anew at each call, and a result has many records. */
+  private static final ClassValue<RecordComponent[]> COMPONENTS =
+      new ClassValue<>() {
+        @Override
+        protected RecordComponent[] computeValue(Class<?> type) {
+          return type.getRecordComponents();
+        }
+      };
 
   private ResultFile() {}
 
@@ -75,56 +84,58 @@ public final class ResultFile {
   }
 
   private static RunResult parse(String source, byte[] bytes) {
-    JsonNode tree;
     try {
-      tree = JSON.readTree(bytes);
-    } catch (JsonProcessingException e) {
-      throw new BadInputException(
-          "%s: %sexpected JSON, found: %s"
-              .formatted(source, place(e.getLocation()), e.getOriginalMessage()),
-          e);
-    } catch (IOException e) {
-      throw new AssertionError("bytes in memory can be read", e);
-    }
-    checkFormat(source, tree);
-    RunResult result;
-    try {
-      result = JSON.treeToValue(tree, RunResult.class);
+      checkFormat(source, bytes);
+      RunResult result = JSON.readValue(bytes, RunResult.class);
+      checkRecord(source, "", result);
+      return result;
     } catch (JsonMappingException e) {
       throw new BadInputException("%s: %s".formatted(source, mismatch(e)), e);
     } catch (JsonProcessingException e) {
       throw new BadInputException(
-          "%s: expected a result, found: %s".formatted(source, e.getOriginalMessage()), e);
+          "%s: %sexpected JSON, found: %s"
+              .formatted(source, place(e.getLocation()), firstLine(e.getOriginalMessage())),
+          e);
+    } catch (IOException e) {
+      throw new BadInputException("%s: expected JSON, found: %s".formatted(source, e), e);
     }
-    checkRecord(source, "", result);
-    return result;
   }
 
-  private static void checkFormat(String source, JsonNode tree) {
-    JsonNode format = tree.get("format");
-    if (!tree.isObject() || format == null || !tree.has("policies")) {
-      throw new BadInputException(
-          "%s: expected the result of a run (an object with format and policies), found %s"
-              .formatted(source, describe(tree)));
+  /**
+   * Looks at the outermost names before anything else, because a file of another kind or format
+   * would only give a misleading error later.
+   */
+  private static void checkFormat(String source, byte[] bytes) throws IOException {
+    String format = null;
+    List<String> names = new ArrayList<>();
+    try (JsonParser parser = JSON.createParser(bytes)) {
+      JsonToken first = parser.nextToken();
+      if (first != JsonToken.START_OBJECT) {
+        throw another(source, first == null ? "an empty file" : "no object");
+      }
+      for (String name = parser.nextFieldName(); name != null; name = parser.nextFieldName()) {
+        names.add(name);
+        if (parser.nextToken() == JsonToken.VALUE_NUMBER_INT && name.equals("format")) {
+          format = parser.getText();
+        }
+        parser.skipChildren();
+      }
     }
-    if (!format.isIntegralNumber() || format.longValue() != RunResult.FORMAT) {
+    if (format == null || !names.contains("policies")) {
+      List<String> some = names.subList(0, Math.min(5, names.size()));
+      throw another(source, "an object with " + String.join(", ", some));
+    }
+    if (!format.equals(String.valueOf(RunResult.FORMAT))) {
       throw new BadInputException(
           "%s: format: expected %d, found %s; use the version of Ringfence that wrote it"
               .formatted(source, RunResult.FORMAT, format));
     }
   }
 
-  private static String describe(JsonNode tree) {
-    if (tree.getNodeType() == JsonNodeType.MISSING) {
-      return "an empty file";
-    }
-    if (!tree.isObject()) {
-      return tree.getNodeType().name().toLowerCase(Locale.ROOT);
-    }
-    return tree.properties().stream()
-        .limit(5)
-        .map(java.util.Map.Entry::getKey)
-        .collect(Collectors.joining(", ", "an object with ", ""));
+  private static BadInputException another(String source, String found) {
+    return new BadInputException(
+        "%s: expected the result of a run (an object with format and policies), found %s"
+            .formatted(source, firstLine(found)));
   }
 
   private static String place(@Nullable JsonLocation location) {
@@ -159,7 +170,7 @@ public final class ResultFile {
 
   /** JSON may leave out or null anything; what reads a result may rely on all of it being there. */
   private static void checkRecord(String source, String where, Record value) {
-    for (RecordComponent component : value.getClass().getRecordComponents()) {
+    for (RecordComponent component : COMPONENTS.get(value.getClass())) {
       Object content;
       try {
         content = component.getAccessor().invoke(value);
