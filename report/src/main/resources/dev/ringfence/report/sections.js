@@ -139,9 +139,9 @@ function phasesTable(phases) {
     { title: "part", value: (row) => row.name },
     { title: "cost, low to high", numeric: true, value: (row) => row.share.high, show: (row) => percents(row.share), help: "Cycles added, as a share of this part's own cycles." },
     { title: "instructions", numeric: true, value: (row) => row.instructions, show: (row) => count(row.instructions), help: "Executed in this part." },
-    { title: "kernel entries", numeric: true, value: (row) => row.entries, show: (row) => count(row.entries) },
-    { title: "exits", numeric: true, value: (row) => row.exits, show: (row) => count(row.exits) },
-    { title: "exits per kernel entry", numeric: true, value: (row) => (row.entries > 0 ? row.exits / row.entries : null), show: (row) => significant(row.entries > 0 ? row.exits / row.entries : null) },
+    { title: "kernel entries", numeric: true, value: (row) => row.entries, show: (row) => count(row.entries), help: "System calls, exceptions and interrupts in this part." },
+    { title: "exits", numeric: true, value: (row) => row.exits, show: (row) => count(row.exits), help: "Switches from the restricted to the unrestricted address space in this part." },
+    { title: "exits per kernel entry", numeric: true, help: "Exits divided by kernel entries.", value: (row) => (row.entries > 0 ? row.exits / row.entries : null), show: (row) => significant(row.entries > 0 ? row.exits / row.entries : null) },
     { title: "cycles added", numeric: true, value: (row) => row.cost.high, show: (row) => between(row.cost, compact), help: "Low to high." },
   ], { name: "Parts of the workload", rows: phases });
 }
@@ -180,7 +180,7 @@ function entriesTable(entries) {
   return dataTable([
     { title: "reason", value: (row) => row.reason, help: "System call, exception or interrupt." },
     { title: "count", numeric: true, value: (row) => row.count, show: (row) => count(row.count), help: "In the region of interest." },
-    { title: "of all", numeric: true, value: (row) => row.count, show: (row) => percent(all > 0 ? row.count / all : 0) },
+    { title: "of all", numeric: true, value: (row) => row.count, show: (row) => percent(all > 0 ? row.count / all : 0), help: "Share of all kernel entries." },
   ], { name: "Kernel entries", rows: entries, first: 12 });
 }
 
