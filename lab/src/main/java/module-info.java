@@ -9,12 +9,14 @@ module dev.ringfence.lab {
   requires com.fasterxml.jackson.dataformat.yaml;
   requires com.github.luben.zstd_jni;
   requires org.apache.commons.compress;
+  requires org.apache.commons.text;
   requires org.tukaani.xz;
 
   exports dev.ringfence.lab.bench;
   exports dev.ringfence.lab.guest;
   exports dev.ringfence.lab.result;
   exports dev.ringfence.lab.run;
+  exports dev.ringfence.lab.workload;
 
   // Jackson fills the records of a manifest by reflection.
   opens dev.ringfence.lab.result to
