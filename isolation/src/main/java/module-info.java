@@ -7,4 +7,8 @@ module dev.ringfence.isolation {
   requires transitive dev.ringfence.linux;
   requires transitive dev.ringfence.machine;
   requires org.apache.commons.text;
+
+  exports dev.ringfence.isolation.cost;
+  exports dev.ringfence.isolation.policy;
+  exports dev.ringfence.isolation.transition;
 }
