@@ -9,7 +9,6 @@ module dev.ringfence.lab {
   requires com.fasterxml.jackson.dataformat.yaml;
   requires com.github.luben.zstd_jni;
   requires org.apache.commons.compress;
-  requires org.apache.commons.text;
   requires org.tukaani.xz;
 
   exports dev.ringfence.lab.bench;

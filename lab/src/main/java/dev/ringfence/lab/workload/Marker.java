@@ -1,5 +1,6 @@
 package dev.ringfence.lab.workload;
 
+import dev.ringfence.machine.probe.Probes;
 import java.util.Optional;
 
 /**
@@ -21,7 +22,7 @@ public enum Marker {
   PHASE_END(4);
 
   /** The CPUID leaf: "RING" in ASCII. */
-  public static final int LEAF = 0x52494e47;
+  public static final int LEAF = Probes.MARKER_LEAF;
 
   private final int operation;
 

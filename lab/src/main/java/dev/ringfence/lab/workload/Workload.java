@@ -1,10 +1,11 @@
 package dev.ringfence.lab.workload;
 
+import dev.ringfence.isolation.input.NearestNames;
+import dev.ringfence.isolation.input.YamlNode;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -123,10 +124,8 @@ public record Workload(
                 .formatted(file, MAXIMUM_FILE_BYTES, Files.size(file)));
       }
       Path folder = file.toAbsolutePath().getParent();
-      return WorkloadReader.read(Files.readString(file), nameOrFile, folder);
-    } catch (CharacterCodingException e) {
-      throw new BadInputException(
-          "%s: expected text in UTF-8, found other bytes".formatted(file), e);
+      String text = YamlNode.decode(Files.readAllBytes(file), nameOrFile);
+      return WorkloadReader.read(text, nameOrFile, folder);
     } catch (IOException e) {
       throw new BadInputException("%s: cannot be read: %s".formatted(file, e), e);
     }

@@ -1,5 +1,6 @@
 package dev.ringfence.lab.workload;
 
+import dev.ringfence.isolation.input.NearestNames;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
@@ -93,8 +94,8 @@ public final class WorkloadPreparation {
             .mapToInt(Reference::line)
             .findFirst()
             .orElse(1);
-    return YamlNode.bad(
-        workload.source(),
+    return bad(
+        workload,
         line,
         "a Debian package that apt knows",
         "'%s'%s; if the name is right, run apt-get update"
@@ -175,8 +176,8 @@ public final class WorkloadPreparation {
       int line) {
     for (String other : entries.keySet()) {
       if (other.equals(path) || other.startsWith(path + "/") || path.startsWith(other + "/")) {
-        throw YamlNode.bad(
-            workload.source(),
+        throw bad(
+            workload,
             line,
             "a file that no other one is in the way of",
             path + " beside " + other);
@@ -201,10 +202,10 @@ public final class WorkloadPreparation {
         }
       }
     } catch (InvalidPathException e) {
-      throw YamlNode.bad(workload.source(), line, "a name of a file", e.getMessage());
+      throw bad(workload, line, "a name of a file", e.getMessage());
     }
-    throw YamlNode.bad(
-        workload.source(),
+    throw bad(
+        workload,
         line,
         "a file in " + String.join(" or ", folders.stream().map(Path::toString).toList()),
         "no '" + name + "'" + NearestNames.hint(name, namesIn(folders)));
@@ -220,6 +221,12 @@ public final class WorkloadPreparation {
       }
     }
     return names;
+  }
+
+  private static BadInputException bad(
+      Workload workload, int line, String expected, String found) {
+    return new BadInputException(
+        "%s: line %d: expected %s, found %s".formatted(workload.source(), line, expected, found));
   }
 
   private static byte[] read(Path file) {

@@ -1,15 +1,15 @@
 package dev.ringfence.lab.workload;
 
+import dev.ringfence.isolation.input.YamlNode;
 import dev.ringfence.lab.workload.Workload.GuestFile;
 import dev.ringfence.lab.workload.Workload.Reference;
-import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.MachineConfiguration;
+import java.math.BigInteger;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -17,16 +17,23 @@ import org.jspecify.annotations.Nullable;
 
 /** Reads and checks the YAML file of a {@link Workload}. */
 final class WorkloadReader {
-  private static final Pattern NAME = Pattern.compile("[a-z0-9][a-z0-9-]{0,63}");
-  private static final Pattern PROGRAM = Pattern.compile("(?:[^\\p{Cntrl}]*/)?[A-Za-z0-9_-]+\\.c");
-  private static final Pattern SIZE = Pattern.compile("([0-9]{1,9})([KMG])");
-  private static final Pattern OCTAL = Pattern.compile("0?[0-7]{3}");
+  private static final Pattern NAME = Pattern.compile("[a-z0-9][a-z0-9-]*");
+  private static final Pattern PROGRAM = Pattern.compile("([^\\p{Cntrl}]*/)?[A-Za-z0-9_-]+\\.c");
+  private static final Pattern GUEST_PATH = Pattern.compile("(/[A-Za-z0-9_.,:@%+=-]+)+");
+  private static final Pattern SIZE = Pattern.compile("([0-9]{1,6})([MG])");
+  private static final Pattern MODE = Pattern.compile("0?[0-7]{3}");
+  private static final Pattern NUMBER = Pattern.compile("[0-9][0-9_]{0,22}");
+
+  private static final int LONGEST_NAME = 64;
+  private static final int LONGEST_LINE = 1000;
+  private static final int LONGEST_TEXT = 100_000;
   private static final int MOST_PHASES = 1000;
   private static final long MOST_DISK_BYTES = 16L << 30;
 
   /** The init program mounts file systems there, over whatever the archive has. */
   private static final List<String> MOUNTED = List.of("dev", "proc", "run", "sys", "tmp");
 
+  private static final String WHAT = "a workload";
   private static final List<String> KEYS =
       List.of(
           "name",
@@ -42,246 +49,169 @@ final class WorkloadReader {
           "cpus",
           "disk",
           "maximum-instructions");
+
+  private static final String FILE = "a file";
   private static final List<String> FILE_KEYS = List.of("path", "mode", "content", "source");
 
-  private final String source;
-
-  private WorkloadReader(String source) {
-    this.source = source;
-  }
+  private WorkloadReader() {}
 
   static Workload read(String text, String source, @Nullable Path folder) {
-    return new WorkloadReader(source).read(YamlNode.parse(text, source), folder);
-  }
-
-  private Workload read(YamlNode root, @Nullable Path folder) {
-    Map<String, YamlNode> map = mapping(root, KEYS);
-    YamlNode nameNode = required(root, map, "name");
-    String name = line(nameNode);
-    if (!NAME.matcher(name).matches()) {
-      throw bad(nameNode, "small letters, digits and hyphens, at most 64", nameNode.describe());
-    }
-    String title = line(required(root, map, "title"));
-    String description = text(required(root, map, "description"));
-    String command = text(required(root, map, "command"));
-    YamlNode cpus = map.get("cpus");
-    YamlNode maximum = map.get("maximum-instructions");
+    YamlNode.Entries map = YamlNode.read(text, source, WHAT).entries(WHAT, KEYS);
     return new Workload(
         source,
         folder,
-        name,
-        title,
-        description.strip(),
-        references(map.get("packages")),
-        programs(map.get("programs")),
-        files(map.get("files")),
-        command.stripTrailing(),
-        phases(map.get("phases")),
-        map.containsKey("append") ? line(map.get("append")) : "",
-        size(
-            map.get("memory"),
-            MachineConfiguration.MINIMUM_MEMORY,
-            MachineConfiguration.MAXIMUM_MEMORY),
-        cpus == null ? 1 : (int) number(cpus, 1, MachineConfiguration.MAXIMUM_PROCESSORS),
-        size(map.get("disk"), 1 << 20, MOST_DISK_BYTES),
-        maximum == null
-            ? Workload.DEFAULT_MAXIMUM_INSTRUCTIONS
-            : number(maximum, 1, Long.MAX_VALUE));
+        name(map.require("name")),
+        line(map.require("title")),
+        map.require("description").text(LONGEST_TEXT),
+        references(map.find("packages"), "packages"),
+        programs(map.find("programs")),
+        files(map.find("files")),
+        withoutZeros(map.require("command"), map.require("command").text(LONGEST_TEXT)),
+        phases(map.find("phases")),
+        map.find("append").map(WorkloadReader::line).orElse(""),
+        map.find("memory")
+            .map(
+                node ->
+                    size(
+                        node,
+                        MachineConfiguration.MINIMUM_MEMORY,
+                        MachineConfiguration.MAXIMUM_MEMORY))
+            .orElse(0L),
+        map.find("cpus")
+            .map(node -> (int) number(node, 1, MachineConfiguration.MAXIMUM_PROCESSORS))
+            .orElse(1),
+        map.find("disk").map(node -> size(node, 1 << 20, MOST_DISK_BYTES)).orElse(0L),
+        map.find("maximum-instructions")
+            .map(node -> number(node, 1, Long.MAX_VALUE))
+            .orElse(Workload.DEFAULT_MAXIMUM_INSTRUCTIONS));
   }
 
-  private List<Reference> references(@Nullable YamlNode node) {
+  private static String name(YamlNode node) {
+    String name = node.text(LONGEST_NAME);
+    if (!NAME.matcher(name).matches()) {
+      throw node.bad("a name of small letters, digits and hyphens");
+    }
+    return name;
+  }
+
+  private static List<YamlNode> list(Optional<YamlNode> node, String what) {
+    return node.map(present -> present.list(what)).orElse(List.of());
+  }
+
+  private static List<Reference> references(Optional<YamlNode> node, String what) {
     List<Reference> references = new ArrayList<>();
     Set<String> names = new HashSet<>();
-    for (YamlNode item : sequence(node)) {
+    for (YamlNode item : list(node, what)) {
       String name = line(item);
       if (!names.add(name)) {
-        throw bad(item, "each name once", "'" + name + "' again");
+        throw item.bad("each name once", "'" + name + "' again");
       }
       references.add(new Reference(name, item.line()));
     }
     return references;
   }
 
-  private List<Reference> programs(@Nullable YamlNode node) {
-    List<Reference> programs = references(node);
-    for (Reference program : programs) {
-      if (!PROGRAM.matcher(program.name()).matches()) {
-        throw YamlNode.bad(
-            source,
-            program.line(),
-            "the name of a C source, such as syscalls.c",
-            "'" + program.name() + "'");
+  private static List<Reference> programs(Optional<YamlNode> node) {
+    for (YamlNode item : list(node, "C sources")) {
+      if (!PROGRAM.matcher(line(item)).matches()) {
+        throw item.bad("the name of a C source, such as syscalls.c");
       }
     }
-    return programs;
+    return references(node, "C sources");
   }
 
-  private List<GuestFile> files(@Nullable YamlNode node) {
+  private static List<String> phases(Optional<YamlNode> node) {
+    List<YamlNode> items = list(node, "names");
+    if (items.size() > MOST_PHASES) {
+      throw items.get(MOST_PHASES).bad("at most " + MOST_PHASES + " phases", "more");
+    }
+    items.forEach(WorkloadReader::name);
+    return references(node, "names").stream().map(Reference::name).toList();
+  }
+
+  private static List<GuestFile> files(Optional<YamlNode> node) {
     List<GuestFile> files = new ArrayList<>();
-    Set<String> paths = new HashSet<>();
-    for (YamlNode item : sequence(node)) {
-      Map<String, YamlNode> map = mapping(item, FILE_KEYS);
-      YamlNode pathNode = required(item, map, "path");
-      String path = guestPath(pathNode);
-      if (!paths.add(path)) {
-        throw bad(pathNode, "each path once", "'" + path + "' again");
-      }
-      YamlNode content = map.get("content");
-      YamlNode from = map.get("source");
-      if ((content == null) == (from == null)) {
-        throw bad(item, "either content or source", content == null ? "neither" : "both");
+    for (YamlNode item : list(node, "files")) {
+      YamlNode.Entries map = item.entries(FILE, FILE_KEYS);
+      Optional<YamlNode> content = map.find("content");
+      Optional<YamlNode> from = map.find("source");
+      if (content.isPresent() == from.isPresent()) {
+        throw item.bad("either content or source", content.isPresent() ? "both" : "neither");
       }
       files.add(
           new GuestFile(
-              path,
-              mode(map.get("mode")),
-              content == null ? null : scalar(content),
-              from == null ? null : line(from),
-              item.line()));
+              guestPath(map.require("path")),
+              map.find("mode").map(WorkloadReader::mode).orElse(0644),
+              content.map(YamlNode::exactText).orElse(null),
+              from.map(WorkloadReader::line).orElse(null),
+              map.require("path").line()));
     }
     return files;
   }
 
-  private String guestPath(YamlNode node) {
+  private static String guestPath(YamlNode node) {
     String path = line(node);
-    if (!path.startsWith("/") || path.endsWith("/")) {
-      throw bad(node, "an absolute path of a file in the guest", node.describe());
+    if (!GUEST_PATH.matcher(path).matches()) {
+      throw node.bad("an absolute path of a file in the guest, in letters, digits and _.,:@%+=-");
     }
-    List<String> parts = List.of(path.substring(1).split("/", -1));
-    if (parts.contains("") || parts.contains(".") || parts.contains("..")) {
-      throw bad(node, "a path without empty parts and dots", node.describe());
+    List<String> parts = List.of(path.substring(1).split("/"));
+    if (parts.contains(".") || parts.contains("..")) {
+      throw node.bad("a path without . and ..");
     }
     if (MOUNTED.contains(parts.getFirst())) {
-      throw bad(
-          node,
-          "a path outside /" + String.join(", /", MOUNTED) + ", where file systems are mounted",
-          node.describe());
+      throw node.bad(
+          "a path outside /" + String.join(", /", MOUNTED) + ", where file systems are mounted");
     }
     return path;
   }
 
-  private int mode(@Nullable YamlNode node) {
-    if (node == null) {
-      return 0644;
-    }
+  private static int mode(YamlNode node) {
     String text = line(node);
-    if (!OCTAL.matcher(text).matches()) {
-      throw bad(node, "permissions of three octal digits, such as 0755", node.describe());
+    if (!MODE.matcher(text).matches()) {
+      throw node.bad("permissions of three octal digits, such as 0755");
     }
     return Integer.parseInt(text, 8);
   }
 
-  private List<String> phases(@Nullable YamlNode node) {
-    List<String> phases = references(node).stream().map(Reference::name).toList();
-    if (node != null && phases.size() > MOST_PHASES) {
-      throw bad(node, "at most " + MOST_PHASES + " phases", "" + phases.size());
-    }
-    for (YamlNode item : sequence(node)) {
-      if (!NAME.matcher(line(item)).matches()) {
-        throw bad(item, "small letters, digits and hyphens, at most 64", item.describe());
-      }
-    }
-    return phases;
-  }
-
-  /** Bytes of a size in whole MiB, such as 512M; 0 without a node. */
-  private long size(@Nullable YamlNode node, long low, long high) {
-    if (node == null) {
-      return 0;
-    }
-    Matcher matcher = SIZE.matcher(scalar(node));
+  /** Bytes of a size in whole MiB. */
+  private static long size(YamlNode node, long low, long high) {
+    Matcher matcher = SIZE.matcher(line(node));
     if (matcher.matches()) {
-      int shift =
-          switch (matcher.group(2)) {
-            case "K" -> 10;
-            case "M" -> 20;
-            default -> 30;
-          };
+      int shift = matcher.group(2).equals("M") ? 20 : 30;
       long bytes = Long.parseLong(matcher.group(1)) << shift;
-      if (bytes >= low && bytes <= high && (bytes & 0xfffff) == 0) {
+      if (bytes >= low && bytes <= high) {
         return bytes;
       }
     }
-    throw bad(
-        node,
-        "a size of whole MiB from %dM to %dG, such as 512M".formatted(low >> 20, high >> 30),
-        node.describe());
+    throw node.bad(
+        "a size in MiB or GiB from %dM to %dG, such as 512M".formatted(low >> 20, high >> 30));
   }
 
-  private long number(YamlNode node, long low, long high) {
-    try {
-      long value = Long.parseLong(scalar(node).replace("_", ""));
-      if (value >= low && value <= high) {
-        return value;
+  private static long number(YamlNode node, long low, long high) {
+    String text = line(node);
+    if (NUMBER.matcher(text).matches()) {
+      BigInteger value = new BigInteger(text.replace("_", ""));
+      if (value.compareTo(BigInteger.valueOf(low)) >= 0
+          && value.compareTo(BigInteger.valueOf(high)) <= 0) {
+        return value.longValueExact();
       }
-    } catch (NumberFormatException e) {
-      // Reported below, like a number out of range.
     }
-    throw bad(node, "a number from " + low + " to " + high, node.describe());
+    throw node.bad("a whole number from " + low + " to " + high);
   }
 
-  private YamlNode required(YamlNode parent, Map<String, YamlNode> map, String key) {
-    YamlNode node = map.get(key);
-    if (node == null) {
-      throw bad(parent, "a value for '" + key + "'", "none");
-    }
-    return node;
-  }
-
-  private Map<String, YamlNode> mapping(YamlNode node, List<String> keys) {
-    if (!(node instanceof YamlNode.Mapping mapping)) {
-      throw bad(node, "a mapping with keys of " + String.join(", ", keys), node.describe());
-    }
-    mapping
-        .keyLines()
-        .forEach((key, line) -> {
-          if (!keys.contains(key)) {
-            throw YamlNode.bad(
-                source,
-                line,
-                "one of the keys " + String.join(", ", keys),
-                "'" + key + "'" + NearestNames.hint(key, keys));
-          }
-        });
-    return new LinkedHashMap<>(mapping.entries());
-  }
-
-  private List<YamlNode> sequence(@Nullable YamlNode node) {
-    if (node == null) {
-      return List.of();
-    }
-    if (node instanceof YamlNode.Sequence(List<YamlNode> items, int line)) {
-      return items;
-    }
-    throw bad(node, "a list", node.describe());
-  }
-
-  private String scalar(YamlNode node) {
-    if (node instanceof YamlNode.Scalar(String text, int line)) {
-      return text;
-    }
-    throw bad(node, "a text", node.describe());
-  }
-
-  /** Text that is not blank. */
-  private String text(YamlNode node) {
-    String text = scalar(node);
-    if (text.isBlank() || text.indexOf('\0') >= 0) {
-      throw bad(node, "a text", node.describe());
-    }
-    return text;
-  }
-
-  /** Text of one line. */
-  private String line(YamlNode node) {
-    String text = text(node).strip();
+  /** Text of one line, not empty. */
+  private static String line(YamlNode node) {
+    String text = node.text(LONGEST_LINE);
     if (text.chars().anyMatch(Character::isISOControl)) {
-      throw bad(node, "a text of one line", node.describe());
+      throw node.bad("a text of one line");
     }
     return text;
   }
 
-  private BadInputException bad(YamlNode node, String expected, String found) {
-    return YamlNode.bad(source, node.line(), expected, found);
+  private static String withoutZeros(YamlNode node, String text) {
+    if (text.indexOf('\0') >= 0) {
+      throw node.bad("a text without NUL characters");
+    }
+    return text;
   }
 }
