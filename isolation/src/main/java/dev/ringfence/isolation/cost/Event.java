@@ -1,5 +1,7 @@
 package dev.ringfence.isolation.cost;
+
 /** Kinds of counted events. */
-public enum Event { 
+public enum Event {
   /** placeholder */
-  EXIT }
+  EXIT
+}

@@ -241,8 +241,15 @@ public final class YamlNode {
   }
 
   private static BadInputException bad(String file, int line, String expected, String found) {
+    // What was found may have line ends and escape sequences; a message is one line.
     return new BadInputException(
-        file + ": line " + line + ": expected " + expected + ", found " + found);
+        file
+            + ": line "
+            + line
+            + ": expected "
+            + expected
+            + ", found "
+            + found.replaceAll("\\p{Cntrl}", "?"));
   }
 
   private String describe() {
@@ -250,8 +257,7 @@ public final class YamlNode {
       case Map<?, ?> map -> "a mapping";
       case List<?> list -> "a list";
       case String text when text.isEmpty() -> "nothing";
-      case String text when text.length() > 80 ->
-          "a text of " + text.length() + " characters";
+      case String text when text.length() > 80 -> "a text of " + text.length() + " characters";
       default -> "'" + value + "'";
     };
   }

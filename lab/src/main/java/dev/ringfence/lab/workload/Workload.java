@@ -8,6 +8,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -58,14 +59,7 @@ public record Workload(
   private static final String SUFFIX = ".yaml";
 
   private static final List<String> BUILT_IN =
-      List.of(
-          "mixed",
-          "syscalls",
-          "fio-read",
-          "fio-tmpfs-randread",
-          "redis",
-          "compile",
-          "nginx");
+      List.of("mixed", "syscalls", "fio-read", "fio-tmpfs-randread", "redis", "compile", "nginx");
 
   /**
    * A name in the file that is looked up later.
@@ -108,8 +102,8 @@ public record Workload(
     if (BUILT_IN.contains(nameOrFile)) {
       return WorkloadReader.read(resource(nameOrFile + SUFFIX), nameOrFile + SUFFIX, null);
     }
-    Path file = Path.of(nameOrFile);
-    if (!Files.isRegularFile(file)) {
+    Path file = file(nameOrFile);
+    if (file == null) {
       throw new BadInputException(
           "workload %s: expected a YAML file or one of %s, found neither%s"
               .formatted(
@@ -128,6 +122,16 @@ public record Workload(
       return WorkloadReader.read(text, nameOrFile, folder);
     } catch (IOException e) {
       throw new BadInputException("%s: cannot be read: %s".formatted(file, e), e);
+    }
+  }
+
+  /** The file of that name, or null if there is none. */
+  private static @Nullable Path file(String name) {
+    try {
+      Path file = Path.of(name);
+      return Files.isRegularFile(file) ? file : null;
+    } catch (InvalidPathException e) {
+      return null;
     }
   }
 

@@ -177,10 +177,7 @@ public final class WorkloadPreparation {
     for (String other : entries.keySet()) {
       if (other.equals(path) || other.startsWith(path + "/") || path.startsWith(other + "/")) {
         throw bad(
-            workload,
-            line,
-            "a file that no other one is in the way of",
-            path + " beside " + other);
+            workload, line, "a file that no other one is in the way of", path + " beside " + other);
       }
     }
     entries.put(path, entry);
@@ -223,8 +220,7 @@ public final class WorkloadPreparation {
     return names;
   }
 
-  private static BadInputException bad(
-      Workload workload, int line, String expected, String found) {
+  private static BadInputException bad(Workload workload, int line, String expected, String found) {
     return new BadInputException(
         "%s: line %d: expected %s, found %s".formatted(workload.source(), line, expected, found));
   }

@@ -70,12 +70,9 @@ final class WorkloadReader {
         phases(map.find("phases")),
         map.find("append").map(WorkloadReader::line).orElse(""),
         map.find("memory")
-            .map(
-                node ->
-                    size(
-                        node,
-                        MachineConfiguration.MINIMUM_MEMORY,
-                        MachineConfiguration.MAXIMUM_MEMORY))
+            .map(node ->
+                size(
+                    node, MachineConfiguration.MINIMUM_MEMORY, MachineConfiguration.MAXIMUM_MEMORY))
             .orElse(0L),
         map.find("cpus")
             .map(node -> (int) number(node, 1, MachineConfiguration.MAXIMUM_PROCESSORS))
