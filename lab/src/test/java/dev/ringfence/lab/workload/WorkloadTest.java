@@ -198,7 +198,8 @@ final class WorkloadTest {
       try {
         parse(broken.toString());
       } catch (BadInputException e) {
-        assertTrue(e.getMessage().matches("test.yaml: line [0-9]+: [^\\p{Cntrl}]+"), e.getMessage());
+        assertTrue(
+            e.getMessage().matches("test.yaml: line [0-9]+: [^\\p{Cntrl}]+"), e.getMessage());
       }
     }
   }
