@@ -1,5 +1,6 @@
 package dev.ringfence.lab.guest;
 
+import dev.ringfence.isolation.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -77,7 +78,7 @@ final class Apt {
     DependencyListing listing = new DependencyListing(run("apt-cache", folder, arguments));
     for (String name : names) {
       if (!listing.has(name)) {
-        throw new UnknownPackageException(name);
+        throw new UnknownPackageException(name, NearestNames.hint(name, names()));
       }
     }
     return listing.closure(names);

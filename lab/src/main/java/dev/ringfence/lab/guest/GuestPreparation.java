@@ -210,15 +210,6 @@ public final class GuestPreparation {
     return KernelPackage.of(defaultKernel(), cache, progress).image();
   }
 
-  /** All packages that apt knows; none if it cannot be asked. */
-  public List<String> packageNames() {
-    try {
-      return apt.names();
-    } catch (Apt.AptFailure e) {
-      return List.of();
-    }
-  }
-
   /** A program that is the usual commands of a system in one, linked statically. */
   public byte[] busyboxProgram() {
     Path deb = busybox();

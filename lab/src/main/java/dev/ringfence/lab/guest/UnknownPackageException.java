@@ -7,16 +7,26 @@ public final class UnknownPackageException extends BadInputException {
   private static final long serialVersionUID = 1L;
 
   private final String packageName;
+  private final String hint;
 
-  UnknownPackageException(String packageName) {
+  /**
+   * @param hint the nearest names as the end of a message, or empty
+   */
+  UnknownPackageException(String packageName, String hint) {
     super(
-        "--package %s: apt knows no such package (is its list up to date? apt-get update)"
-            .formatted(packageName));
+        "--package %s: apt knows no such package%s (is its list up to date? apt-get update)"
+            .formatted(packageName, hint));
     this.packageName = packageName;
+    this.hint = hint;
   }
 
   /** The name that was asked for. */
   public String packageName() {
     return packageName;
+  }
+
+  /** The nearest names as the end of a message; empty if there are none. */
+  public String hint() {
+    return hint;
   }
 }

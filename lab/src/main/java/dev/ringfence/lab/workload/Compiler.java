@@ -102,7 +102,7 @@ final class Compiler {
 
   private String version() {
     if (version == null) {
-      version = run(List.of("gcc", "--version"), Path.of("."), "programs of a workload");
+      version = run(List.of("gcc", "--version"), Path.of("."), "C programs of workloads");
     }
     return version;
   }
@@ -134,8 +134,8 @@ final class Compiler {
       return output;
     } catch (IOException e) {
       throw new BadInputException(
-          "%s: expected gcc on the PATH to compile it, found none that can be run (%s); install gcc and the static C library (packages gcc and libc6-dev)"
-              .formatted(what, e.getMessage()),
+          "%s: expected gcc on the PATH, found none that can be run; install gcc and the static C library (Debian's packages gcc and libc6-dev)"
+              .formatted(what),
           e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -99,9 +99,7 @@ public final class WorkloadPreparation {
         line,
         "a Debian package that apt knows",
         "'%s'%s; if the name is right, run apt-get update"
-            .formatted(
-                unknown.packageName(),
-                NearestNames.hint(unknown.packageName(), preparation.packageNames())));
+            .formatted(unknown.packageName(), unknown.hint()));
   }
 
   private List<String> packages(Workload workload) {

@@ -32,5 +32,6 @@ final class ShippedPackagesTest {
         assertThrows(
             UnknownPackageException.class, () -> apt.closure(List.of("dash", "redis-sever")));
     assertEquals("redis-sever", unknown.packageName());
+    assertTrue(unknown.hint().startsWith("; nearest: redis-server"), unknown.hint());
   }
 }
