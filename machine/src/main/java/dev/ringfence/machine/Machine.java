@@ -18,6 +18,7 @@ import dev.ringfence.machine.interrupt.LocalApic;
 import dev.ringfence.machine.interrupt.TripleFault;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
+import dev.ringfence.machine.probe.Probes;
 import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
@@ -60,6 +61,7 @@ public final class Machine implements AutoCloseable {
   private final List<BlockBackend> disks = new ArrayList<>();
   private final Map<ConsolePort, IntConsumer> consoles = new EnumMap<>(ConsolePort.class);
   private final ConsoleHistory history = new ConsoleHistory();
+  private final Probes probes;
   private final MachineState machineState = new MachineState(this);
   private int current;
   private @Nullable StopReason stopReason;
@@ -78,6 +80,7 @@ public final class Machine implements AutoCloseable {
     }
     memory = new PhysicalMemory(configuration.memoryBytes());
     codeCache = new CodeCache(memory);
+    probes = new Probes(processors, codeCache, memory);
     Frequency timeStampCounter = new Frequency(model.tscHertz());
     platform =
         new Platform(
@@ -295,6 +298,11 @@ public final class Machine implements AutoCloseable {
 
   public PhysicalMemory memory() {
     return memory;
+  }
+
+  /** Where observers attach. */
+  public Probes probes() {
+    return probes;
   }
 
   VirtualClock clock() {

@@ -124,7 +124,11 @@ public final class ControlRegisters {
         loadPageDirectoryPointers(processor, next);
       }
     }
+    long before = state.cr3;
     state.cr3 = next;
+    if (processor.probe() != null) {
+      processor.probe().addressSpaceChanged(processor, before, next);
+    }
     if (invalidate) {
       processor.memory().invalidatePcid(currentPcid(state));
     }

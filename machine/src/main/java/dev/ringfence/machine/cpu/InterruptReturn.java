@@ -1,5 +1,7 @@
 package dev.ringfence.machine.cpu;
 
+import dev.ringfence.machine.probe.Probe;
+
 /** IRET, IRETD and IRETQ (SDM volume 2). */
 public final class InterruptReturn {
   /** Flags that every IRET and POPF may load. */
@@ -17,6 +19,20 @@ public final class InterruptReturn {
     // NMIs are unblocked even if the instruction faults (SDM volume 3, section 6.7.1).
     state.nonMaskableBlocked = false;
     state.flagsLoaded = true;
+    int cpl = state.cpl;
+    returnByMode(processor, width);
+    Probe probe = processor.probe();
+    if (probe != null && cpl < 3) {
+      if (state.cpl == 3) {
+        probe.kernelLeft(processor);
+      } else {
+        probe.kernelResumed(processor);
+      }
+    }
+  }
+
+  private static void returnByMode(Processor processor, int width) {
+    ProcessorState state = processor.state();
     if (!state.protectedMode()) {
       real(processor, width);
     } else if (state.virtual8086()) {

@@ -5,6 +5,7 @@ import dev.ringfence.machine.interrupt.ProcessorSignals;
 import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.probe.Probe;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
@@ -24,6 +25,8 @@ public final class Processor implements ProcessorSignals, Stateful {
   private final Frequency timeStampCounter;
   private final TranslatedMemory memory;
   private @Nullable InterruptSource apic;
+  private @Nullable Probe probe;
+  private Microarchitecture microarchitecture = Microarchitecture.NONE;
   private long time;
   private long instructions;
   private boolean attention = true;
@@ -54,6 +57,25 @@ public final class Processor implements ProcessorSignals, Stateful {
   /** Number of the processor, which is also its initial APIC ID. */
   public int index() {
     return index;
+  }
+
+  /** Who observes this processor, or null. */
+  public @Nullable Probe probe() {
+    return probe;
+  }
+
+  /** For {@link dev.ringfence.machine.probe.Probes}. */
+  public void setProbe(@Nullable Probe observer) {
+    probe = observer;
+  }
+
+  /** The silicon, as far as software controls it. */
+  public Microarchitecture microarchitecture() {
+    return microarchitecture;
+  }
+
+  public void setMicroarchitecture(Microarchitecture silicon) {
+    microarchitecture = silicon;
   }
 
   /** Number of processors of the machine, for the topology that CPUID reports. */

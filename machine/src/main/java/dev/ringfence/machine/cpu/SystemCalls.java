@@ -1,5 +1,7 @@
 package dev.ringfence.machine.cpu;
 
+import dev.ringfence.machine.probe.Probe;
+
 /** SYSCALL, SYSRET, SYSENTER and SYSEXIT (SDM volume 2; volume 3, section 5.8.7). */
 public final class SystemCalls {
   /** Flat code segments: present, accessed, readable, with 4-KByte granularity. */
@@ -28,7 +30,24 @@ public final class SystemCalls {
     int selector = (int) (state.star >>> 32) & 0xffff;
     Segmentation.setFlat(state, SegmentRegister.CS, selector & 0xfffc, CODE64_RING0);
     Segmentation.setFlat(state, SegmentRegister.SS, selector + 8, DATA_RING0);
-    state.cpl = 0;
+    enterKernel(processor);
+  }
+
+  private static void enterKernel(Processor processor) {
+    boolean fromUser = processor.state().cpl == 3;
+    processor.state().cpl = 0;
+    Probe probe = processor.probe();
+    if (probe != null && fromUser) {
+      probe.kernelEntered(processor, Probe.Entry.SYSTEM_CALL, -1);
+    }
+  }
+
+  private static void leaveKernel(Processor processor) {
+    processor.state().cpl = 3;
+    Probe probe = processor.probe();
+    if (probe != null) {
+      probe.kernelLeft(processor);
+    }
   }
 
   /** SYSRET. */
@@ -50,7 +69,7 @@ public final class SystemCalls {
     }
     Segmentation.setFlat(state, SegmentRegister.SS, selector + 8 | 3, DATA_RING3);
     state.setRflags(state.r[Slot.R11] & 0x3c7fd7);
-    state.cpl = 3;
+    leaveKernel(processor);
     if (state.flag(Flags.TF)) {
       // The trap comes at once, as if the SYSCALL had just completed.
       state.debugPending |= DebugRegisters.DR6_BS;
@@ -71,7 +90,7 @@ public final class SystemCalls {
     Segmentation.setFlat(
         state, SegmentRegister.CS, selector, longMode ? CODE64_RING0 : CODE32_RING0);
     Segmentation.setFlat(state, SegmentRegister.SS, selector + 8, DATA_RING0);
-    state.cpl = 0;
+    enterKernel(processor);
   }
 
   /** SYSEXIT. */
@@ -95,6 +114,6 @@ public final class SystemCalls {
         selector + (to64 ? 32 : 16) | 3,
         to64 ? CODE64_RING3 : CODE32_RING3);
     Segmentation.setFlat(state, SegmentRegister.SS, selector + (to64 ? 40 : 24) | 3, DATA_RING3);
-    state.cpl = 3;
+    leaveKernel(processor);
   }
 }

@@ -1,7 +1,10 @@
 package dev.ringfence.machine.interpret;
 
 import dev.ringfence.machine.cpu.CpuModel;
+import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
+import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.decode.Decoder;
 import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.decode.InstructionTable;
@@ -9,7 +12,9 @@ import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.operation.Emitter;
 import dev.ringfence.machine.operation.Lifters;
 import dev.ringfence.machine.operation.MicroOperation;
+import dev.ringfence.machine.probe.CodeProbe;
 import java.util.Arrays;
+import java.util.Map;
 
 /** Decodes and lifts one block. */
 final class BlockBuilder {
@@ -38,10 +43,17 @@ final class BlockBuilder {
   /**
    * Builds the block that starts at {@code offset} in a page of RAM.
    *
+   * @param probes by offset in the page; an instruction that has one starts a block
    * @param nextPage asked only if the first instruction runs over the end of the page; a later one
    *     that does starts a block of its own
    */
-  Block build(int ramPage, int offset, int codeWidth, int stackWidth, NextPage nextPage) {
+  Block build(
+      int ramPage,
+      int offset,
+      int codeWidth,
+      int stackWidth,
+      Map<Integer, CodeProbe> probes,
+      NextPage nextPage) {
     long address = physical.addressOfPage(ramPage);
     physical.read(address, code, 0, 4096);
     Emitter emitter = new Emitter(codeWidth, stackWidth);
@@ -51,6 +63,9 @@ final class BlockBuilder {
     int limit = 4096;
     int count = 0;
     while (count < MOST_INSTRUCTIONS && at < 4096) {
+      if (count > 0 && !probes.isEmpty() && probes.containsKey(at)) {
+        break;
+      }
       Instruction instruction;
       try {
         instruction = decoder.decode(code, at, limit, codeWidth);
@@ -81,6 +96,10 @@ final class BlockBuilder {
         break;
       }
       emitter.begin(instruction, at - offset);
+      CodeProbe probe = probes.get(at);
+      if (probe != null) {
+        emitter.processorHelper((processor, operation) -> tell(probe, processor));
+      }
       offsets[count++] = at - offset;
       String feature = instruction.definition().feature();
       if (!feature.isEmpty() && !model.has(feature)) {
@@ -100,6 +119,15 @@ final class BlockBuilder {
         Arrays.copyOf(offsets, count + 1),
         firstOperations(operations, count),
         at > 4096 ? secondPage : -1);
+  }
+
+  /** The probe finds RIP at the instruction, which is the first of its block. */
+  private static void tell(CodeProbe probe, Processor processor) {
+    ProcessorState state = processor.state();
+    long next = state.rip;
+    state.rip = state.r[Slot.BLOCK_START];
+    probe.reached(processor);
+    state.rip = next;
   }
 
   /** A stand-in that carries the bytes and the length of one byte, for messages. */

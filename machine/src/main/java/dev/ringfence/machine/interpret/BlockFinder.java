@@ -98,6 +98,7 @@ final class BlockFinder implements BlockSource {
             offset,
             state.codeWidth(),
             state.stackWidth(),
+            cache.probes(ramPage),
             () -> memory.fetchPage((linear | 0xfff) + 1));
     boolean runsOver = offset + block.length() > 4096;
     if (!runsOver || block.secondPage >= 0) {

@@ -2,8 +2,11 @@ package dev.ringfence.machine.interpret;
 
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.probe.CodeProbe;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,6 +19,9 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   private final @Nullable CodePage[] pages;
   private final List<TranslatedMemory> processors = new ArrayList<>();
   private int blocks;
+
+  /** Probes by RAM page and offset. */
+  private final Map<Integer, Map<Integer, CodeProbe>> probes = new HashMap<>();
 
   /** Blocks kept before all are dropped; about 300 bytes of heap each. */
   private static final int MOST_BLOCKS = 400_000;
@@ -77,6 +83,34 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     for (TranslatedMemory memory : processors) {
       memory.leaveBlock = true;
     }
+  }
+
+  /** Sets what is called before the instruction at a physical address, which is RAM. */
+  public void setProbe(long address, CodeProbe probe) {
+    int ramPage = physical.ramPage(address);
+    probes.computeIfAbsent(ramPage, page -> new HashMap<>()).put((int) address & 4095, probe);
+    dropPage(ramPage);
+  }
+
+  /** Takes the probe of a physical address away. */
+  public void clearProbe(long address) {
+    int ramPage = physical.ramPage(address);
+    Map<Integer, CodeProbe> ofPage = probes.get(ramPage);
+    if (ofPage != null && ofPage.remove((int) address & 4095) != null) {
+      dropPage(ramPage);
+    }
+  }
+
+  private void dropPage(int ramPage) {
+    CodePage page = pages[ramPage];
+    if (page != null) {
+      drop(ramPage, page);
+    }
+  }
+
+  /** The probes of a RAM page, by offset. */
+  Map<Integer, CodeProbe> probes(int ramPage) {
+    return probes.isEmpty() ? Map.of() : probes.getOrDefault(ramPage, Map.of());
   }
 
   /** Drops all blocks. */

@@ -5,6 +5,7 @@ import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -71,6 +72,7 @@ public final class InstructionStepper {
         (int) linear & 4095,
         state.codeWidth(),
         state.stackWidth(),
+        Map.of(),
         () -> memory.fetchPage((linear | 0xfff) + 1));
   }
 }

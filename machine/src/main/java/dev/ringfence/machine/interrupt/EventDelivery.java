@@ -11,6 +11,7 @@ import dev.ringfence.machine.cpu.Segmentation;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.cpu.StackAccess;
 import dev.ringfence.machine.cpu.TaskSwitch;
+import dev.ringfence.machine.probe.Probe;
 
 /**
  * Delivery of interrupts and exceptions through the interrupt table of every mode (SDM volume 3,
@@ -144,6 +145,11 @@ public final class EventDelivery {
       Processor processor, int vector, Kind kind, int errorCode, int extraFlags) {
     ProcessorState state = processor.state();
     long flags = state.rflags() | extraFlags;
+    Probe probe = processor.probe();
+    boolean fromUser = state.cpl == 3;
+    if (probe != null && fromUser) {
+      probe.deliveryBegins(processor, entry(kind, vector), vector);
+    }
     if (!state.protectedMode()) {
       deliverReal(processor, vector, flags);
     } else if (state.longMode()) {
@@ -155,6 +161,24 @@ public final class EventDelivery {
     state.interruptShadow = false;
     state.debugShadow = false;
     processor.memory().contextChanged();
+    if (probe != null && state.cpl < 3) {
+      if (fromUser) {
+        probe.kernelEntered(processor, entry(kind, vector), vector);
+      } else {
+        probe.kernelInterrupted(processor, entry(kind, vector), vector);
+      }
+    }
+  }
+
+  private static Probe.Entry entry(Kind kind, int vector) {
+    return switch (kind) {
+      case HARDWARE ->
+          vector == ProcessorException.NON_MASKABLE
+              ? Probe.Entry.NON_MASKABLE
+              : Probe.Entry.INTERRUPT;
+      case SOFTWARE_INTERRUPT, SOFTWARE_EXCEPTION -> Probe.Entry.SOFTWARE_INTERRUPT;
+      case PRIVILEGED_SOFTWARE_EXCEPTION, EXCEPTION -> Probe.Entry.EXCEPTION;
+    };
   }
 
   /** Real-address mode (SDM volume 3, section 20.1.4). */

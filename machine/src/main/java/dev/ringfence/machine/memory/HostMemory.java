@@ -6,6 +6,7 @@ import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
@@ -93,6 +94,14 @@ public final class HostMemory {
         putByte(address + i + n, (byte) (pattern >>> 8 * n));
       }
     }
+  }
+
+  static ByteBuffer bytes(long address, int length) {
+    return EVERYTHING.asSlice(address, length).asByteBuffer();
+  }
+
+  static boolean equal(long a, long b, long length) {
+    return MemorySegment.mismatch(EVERYTHING, a, a + length, EVERYTHING, b, b + length) == -1;
   }
 
   static void fill(long address, long length, byte value) {

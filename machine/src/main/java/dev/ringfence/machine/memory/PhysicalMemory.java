@@ -3,6 +3,7 @@ package dev.ringfence.machine.memory;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
+import java.security.MessageDigest;
 
 /**
  * The physical address space: RAM below 3 GiB, the hole for devices from 3 GiB to 4 GiB, and the
@@ -12,7 +13,7 @@ import dev.ringfence.machine.snapshot.Stateful;
  * take the TLB's host addresses instead. Whoever writes RAM through this class passes the gate for
  * decoded code ({@link CodeGate}).
  */
-public final class PhysicalMemory implements Stateful {
+public final class PhysicalMemory implements EntryMemory, Stateful {
   /** First address of the hole for memory-mapped devices: 3 GiB. */
   public static final long HOLE_START = 3L << 30;
 
@@ -27,6 +28,8 @@ public final class PhysicalMemory implements Stateful {
      */
     void codeOverwritten(long address, int length);
   }
+
+  private static final long DIGEST_BYTES = 1L << 20;
 
   private final long size;
   private final HostMemory.Reservation reservation;
@@ -144,12 +147,14 @@ public final class PhysicalMemory implements Stateful {
         : (short) devices.read(address, 2);
   }
 
+  @Override
   public int readInt(long address) {
     return isRam(address, 4)
         ? HostMemory.getInt(hostAddress(address))
         : (int) devices.read(address, 4);
   }
 
+  @Override
   public long readLong(long address) {
     return isRam(address, 8) ? HostMemory.getLong(hostAddress(address)) : devices.read(address, 8);
   }
@@ -172,6 +177,7 @@ public final class PhysicalMemory implements Stateful {
     }
   }
 
+  @Override
   public void writeInt(long address, int value) {
     if (isRam(address, 4)) {
       beforeWrite(address, 4);
@@ -181,6 +187,7 @@ public final class PhysicalMemory implements Stateful {
     }
   }
 
+  @Override
   public void writeLong(long address, long value) {
     if (isRam(address, 8)) {
       beforeWrite(address, 8);
@@ -211,6 +218,13 @@ public final class PhysicalMemory implements Stateful {
     checkRam(address, length);
     beforeWrite(address, length);
     HostMemory.fill(hostAddress(address), length, value);
+  }
+
+  /** Feeds all of RAM to a digest, in the order of physical addresses. */
+  public void digest(MessageDigest digest) {
+    for (long at = 0; at < size; at += DIGEST_BYTES) {
+      digest.update(HostMemory.bytes(host + at, (int) Math.min(DIGEST_BYTES, size - at)));
+    }
   }
 
   private void checkRam(long address, long length) {

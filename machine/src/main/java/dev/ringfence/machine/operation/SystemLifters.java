@@ -14,6 +14,8 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.cpu.StackAccess;
 import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.decode.OperandDefinition;
+import dev.ringfence.machine.probe.Probe;
+import dev.ringfence.machine.probe.Probes;
 import java.util.Map;
 
 /**
@@ -295,6 +297,10 @@ final class SystemLifters {
 
   private static void identify(Processor processor, MicroOperation o) {
     long[] r = processor.state().r;
+    Probe probe = processor.probe();
+    if (probe != null && (int) r[Slot.RAX] == Probes.MARKER_LEAF) {
+      probe.marked(processor, (int) r[Slot.RCX], r[Slot.RBX]);
+    }
     int[] values = processor.model().cpuid(processor, (int) r[Slot.RAX], (int) r[Slot.RCX]);
     r[Slot.RAX] = values[0] & 0xffffffffL;
     r[Slot.RBX] = values[1] & 0xffffffffL;

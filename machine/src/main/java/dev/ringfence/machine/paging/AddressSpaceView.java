@@ -1,39 +1,40 @@
 package dev.ringfence.machine.paging;
 
-import dev.ringfence.machine.cpu.ProcessorState;
-
 /**
- * Which page tables the walker walks. The default is the architecture's: those that CR3 names. A
- * layer above the machine can put tables of its own in their place, in the same format, and decide
- * what a missing mapping means.
- *
- * <p>Implementations must not change architectural state; they may change their own tables and
- * invalidate translations.
+ * A second gate behind the guest's page tables, for a layer beneath the guest that keeps tables of
+ * its own. Constraint: the guest must not be able to tell whether there is one. So the guest's own
+ * tables and its TLB decide first, with their faults, their stale translations and their accessed
+ * and dirty bits; only a permitted access of the supervisor to the upper half of the address space
+ * is then shown to the view, which walks what tables it likes, fills them, or switches to others.
  */
 public interface AddressSpaceView {
-  /** The architectural view. */
-  AddressSpaceView ARCHITECTURAL =
-      new AddressSpaceView() {
-        @Override
-        public long root(ProcessorState state) {
-          return state.cr3;
-        }
-
-        @Override
-        public boolean resolve(ProcessorState state, long linear, int errorCode) {
-          return false;
-        }
-      };
-
-  /** The CR3 value whose tables are walked now; flag bits and PCID are ignored. */
-  long root(ProcessorState state);
-
   /**
-   * Asked when the walk of {@link #root} ends in a page fault.
+   * An access that the guest's tables permit is about to be made.
    *
-   * @param errorCode the error code of the fault (SDM volume 3, section 4.7)
-   * @return true to walk again, after the view has filled its tables or changed the root; false for
-   *     the guest's own #PF
+   * @param linear address, in the upper half
+   * @param access 0 for a load, {@link PageWalker#WRITE}, or {@link PageWalker#FETCH}
+   * @param mapping how the guest's tables map the address
+   * @return whether the page stays accessible whatever the view does next, until it calls {@link
+   *     TranslatedMemory#withdraw}; false if it must be asked again after its next {@link
+   *     TranslatedMemory#restrict}
    */
-  boolean resolve(ProcessorState state, long linear, int errorCode);
+  boolean admit(long linear, int access, Mapping mapping);
+
+  /** A translation of the guest, as its TLB holds it. The machine reuses the object. */
+  final class Mapping {
+    /** Physical address of the first byte of the page. */
+    public long frame;
+
+    /** Log2 of the page size: 12, 21 or 30. */
+    public int pageBits;
+
+    public boolean writable;
+    public boolean user;
+    public boolean noExecute;
+
+    /** Physical address of the 4-KiB frame that holds a linear address of the page. */
+    public long frameOf(long linear) {
+      return frame | linear & (1L << pageBits) - 1 & ~0xfffL;
+    }
+  }
 }

@@ -3,20 +3,20 @@ package dev.ringfence.machine.paging;
 import dev.ringfence.machine.cpu.ControlBits;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
-import dev.ringfence.machine.memory.PhysicalMemory;
+import dev.ringfence.machine.memory.EntryMemory;
 
 /**
  * Walks page tables (SDM volume 3, chapter 4): 4-level, PAE and 32-bit paging, all permission
  * rules, accessed and dirty bits. The result of a walk is left in the fields.
  */
-final class PageWalker {
+public final class PageWalker {
   /** Bits of a page fault's error code. */
-  static final int PRESENT = 1;
+  public static final int PRESENT = 1;
 
-  static final int WRITE = 1 << 1;
-  static final int USER = 1 << 2;
-  static final int RESERVED = 1 << 3;
-  static final int FETCH = 1 << 4;
+  public static final int WRITE = 1 << 1;
+  public static final int USER = 1 << 2;
+  public static final int RESERVED = 1 << 3;
+  public static final int FETCH = 1 << 4;
 
   private static final long PTE_PRESENT = 1;
   private static final long PTE_WRITABLE = 1 << 1;
@@ -27,7 +27,7 @@ final class PageWalker {
   private static final long PTE_GLOBAL = 1 << 8;
   private static final long PTE_NO_EXECUTE = 1L << 63;
 
-  private final PhysicalMemory memory;
+  private final EntryMemory memory;
   private final long physicalLimit;
 
   /** Physical address of the first byte of the page found. */
@@ -48,7 +48,11 @@ final class PageWalker {
   private final long[] entryAddress = new long[4];
   private final long[] entryValue = new long[4];
 
-  PageWalker(PhysicalMemory memory, int physicalAddressBits) {
+  /**
+   * @param memory that holds the tables
+   * @param physicalAddressBits MAXPHYADDR; higher address bits of entries are reserved
+   */
+  public PageWalker(EntryMemory memory, int physicalAddressBits) {
     this.memory = memory;
     this.physicalLimit = 1L << physicalAddressBits;
   }
@@ -62,7 +66,7 @@ final class PageWalker {
    *     it is implicit
    * @return whether a permitted translation exists; if not, {@link #errorCode} is set
    */
-  boolean walk(
+  public boolean walk(
       ProcessorState state,
       long root,
       long linear,
@@ -91,7 +95,7 @@ final class PageWalker {
    * Like {@link #walk} with neither permission checks nor marks: whether the address is mapped at
    * all.
    */
-  boolean probe(ProcessorState state, long root, long linear) {
+  public boolean probe(ProcessorState state, long root, long linear) {
     return find(state, root, linear, (state.efer & ControlBits.EFER_NXE) != 0) > 0;
   }
 
@@ -227,6 +231,26 @@ final class PageWalker {
       }
     }
     dirty |= write;
+  }
+
+  /** Physical address of the first byte of the page that was found last. */
+  public long frame() {
+    return frame;
+  }
+
+  /** Log2 of the size of the page that was found last. */
+  public int pageBits() {
+    return pageBits;
+  }
+
+  /** Whether all levels of the last walk permit writes. */
+  public boolean writable() {
+    return writable;
+  }
+
+  /** Whether any level of the last walk forbids instruction fetches. */
+  public boolean noExecute() {
+    return noExecute;
   }
 
   /** The page fault of the walk that failed last. */

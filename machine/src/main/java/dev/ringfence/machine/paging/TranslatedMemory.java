@@ -10,6 +10,7 @@ import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The memory of one processor. Constraint: loads and stores are a third of all work, so what is
@@ -24,6 +25,11 @@ import java.util.Arrays;
  * delta  host address of the page - linear address (fetch: number of the RAM page)
  * </pre>
  *
+ * <p>The fast tables hold nothing that the {@link TranslationBuffer} behind them does not hold.
+ * What the guest can see of translation (which walks happen, and so which accessed and dirty bits
+ * are set) then depends on the buffer alone, and a view may empty the fast tables whenever it
+ * likes.
+ *
  * <p>Executors inline the compare on {@link #readTable}, {@link #writeTable} and {@link #context};
  * everyone else calls the methods.
  */
@@ -33,6 +39,10 @@ public final class TranslatedMemory implements LinearMemory {
 
   /** Mask of the page number of an address. */
   public static final long PAGE = ~0xfffL;
+
+  private static final int READ = 0;
+  private static final int WRITE = 1;
+  private static final int FETCH = 2;
 
   private static final int CONTEXT_USER = 1;
   private static final int CONTEXT_NO_USER_PAGES = 2;
@@ -53,6 +63,17 @@ public final class TranslatedMemory implements LinearMemory {
 
     /** An access to a page that is watched is about to be made. */
     void accessed(long linear, int bytes, boolean write);
+  }
+
+  /** Told of translations that the guest drops. */
+  public interface Invalidations {
+    /** Translations of one page. */
+    void page(long linear);
+
+    /**
+     * Translations of one or of all address spaces; {@code global} if those of global pages too.
+     */
+    void all(boolean global);
   }
 
   /** What the executor must know of slow accesses. */
@@ -90,7 +111,18 @@ public final class TranslatedMemory implements LinearMemory {
   private int nextSlot;
   private int slot;
   private long modes;
-  private AddressSpaceView view = AddressSpaceView.ARCHITECTURAL;
+  private @Nullable AddressSpaceView view;
+  private final AddressSpaceView.Mapping mapping = new AddressSpaceView.Mapping();
+
+  /** Whether what {@link #translate} found last may stay in the fast tables after a restriction. */
+  private boolean lasting = true;
+
+  /** Entries of fast tables that {@link #restrict} drops: table number << 16 | index. */
+  private int[] passing = new int[256];
+
+  private int passingCount;
+  private final long[][] fastTables = {readTable, writeTable, fetchTable};
+  private @Nullable Invalidations invalidations;
   private Watcher watcher;
   private DeviceGate deviceGate = () -> {};
   private PhysicalMemory.CodeGate codeGate = (address, length) -> {};
@@ -114,10 +146,57 @@ public final class TranslatedMemory implements LinearMemory {
     invalidateAll();
   }
 
-  /** Replaces the page tables that are walked. */
-  public void setView(AddressSpaceView replacement) {
+  /** Puts a view behind the guest's tables, or none. Translations of the guest stay as they are. */
+  public void setView(@Nullable AddressSpaceView replacement) {
     view = replacement;
-    invalidateAll();
+    clearFastTables();
+  }
+
+  /** Sets who is told of the guest's invalidations, if anyone. */
+  public void setInvalidations(@Nullable Invalidations listener) {
+    invalidations = listener;
+  }
+
+  /** Lets the view be asked again for all pages that it did not admit for good. */
+  public void restrict() {
+    for (int i = 0; i < passingCount; i++) {
+      fastTables[passing[i] >>> 16][passing[i] & 0xffff] = -1;
+    }
+    passingCount = 0;
+  }
+
+  /** Lets the view be asked again for one page of 4 KiB, in all address spaces. */
+  public void withdraw(long linear) {
+    dropFast(linear, false);
+  }
+
+  /** Lets the view be asked again for all pages. */
+  public void withdrawAll() {
+    clearFastTables();
+  }
+
+  /** Whether any fast table holds the page, in any address space. */
+  public boolean holds(long linear) {
+    int entry = entry(linear);
+    for (long[] table : fastTables) {
+      if (((table[entry] ^ linear) & PAGE) == 0 && table[entry] != -1) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private void enter(int number, long linear, long delta) {
+    int entry = entry(linear);
+    long[] table = fastTables[number];
+    table[entry] = linear & PAGE | context;
+    table[entry + 1] = delta;
+    if (!lasting) {
+      if (passingCount == passing.length) {
+        passing = Arrays.copyOf(passing, 2 * passing.length);
+      }
+      passing[passingCount++] = number << 16 | entry;
+    }
   }
 
   public void setWatcher(Watcher replacement) {
@@ -183,6 +262,7 @@ public final class TranslatedMemory implements LinearMemory {
     Arrays.fill(readTable, -1);
     Arrays.fill(writeTable, -1);
     Arrays.fill(fetchTable, -1);
+    passingCount = 0;
   }
 
   @Override
@@ -190,6 +270,7 @@ public final class TranslatedMemory implements LinearMemory {
     boolean large = buffer.remove(linear, TranslationBuffer.GLOBAL);
     large |= buffer.remove(linear, slot);
     dropFast(linear, large);
+    tellPage(linear);
   }
 
   @Override
@@ -197,6 +278,19 @@ public final class TranslatedMemory implements LinearMemory {
     int pcidSlot = slotOfPcid[pcid];
     if (pcidSlot >= 0) {
       dropFast(linear, buffer.remove(linear, pcidSlot));
+    }
+    tellPage(linear);
+  }
+
+  private void tellPage(long linear) {
+    if (invalidations != null) {
+      invalidations.page(linear);
+    }
+  }
+
+  private void tellAll(boolean global) {
+    if (invalidations != null) {
+      invalidations.all(global);
     }
   }
 
@@ -206,7 +300,7 @@ public final class TranslatedMemory implements LinearMemory {
       return;
     }
     int entry = entry(linear);
-    for (long[] table : new long[][] {readTable, writeTable, fetchTable}) {
+    for (long[] table : fastTables) {
       if (((table[entry] ^ linear) & PAGE) == 0) {
         table[entry] = -1;
       }
@@ -219,6 +313,7 @@ public final class TranslatedMemory implements LinearMemory {
     // found again there.
     slotOfPcid[pcid] = -1;
     contextChanged();
+    tellAll(false);
   }
 
   @Override
@@ -228,12 +323,14 @@ public final class TranslatedMemory implements LinearMemory {
     buffer.clear();
     clearFastTables();
     contextChanged();
+    tellAll(true);
   }
 
   @Override
   public void invalidateAllButGlobal() {
     Arrays.fill(slotOfPcid, (short) -1);
     contextChanged();
+    tellAll(false);
   }
 
   @Override
@@ -271,21 +368,57 @@ public final class TranslatedMemory implements LinearMemory {
     } else if (linear >>> 32 != 0) {
       throw new IllegalStateException("linear address beyond 4 GiB outside IA-32e mode");
     }
+    lasting = true;
+    long page;
+    int bits;
     if (buffer.find(linear, slot) && bufferPermits(access, asUser, smapEnforced)) {
-      return buffer.frame | linear & (1L << buffer.pageBits) - 1;
-    }
-    while (!walker.walk(state, view.root(state), linear, access, asUser, smapEnforced)) {
-      // A stale translation that does not permit the access goes, as on hardware (SDM volume 3,
-      // section 4.10.4.1).
-      buffer.remove(linear, TranslationBuffer.GLOBAL);
-      buffer.remove(linear, slot);
-      int errorCode = walker.errorCode;
-      if (!view.resolve(state, linear, errorCode)) {
-        throw ProcessorException.pageFault(linear, errorCode);
+      page = buffer.frame;
+      bits = buffer.pageBits;
+      if (view != null && linear < 0 && !asUser) {
+        lasting =
+            view.admit(
+                linear,
+                access,
+                described(page, bits, buffer.writable, buffer.user, buffer.noExecute));
+      }
+    } else {
+      walk(linear, access, asUser, smapEnforced);
+      page = walker.frame;
+      bits = walker.pageBits;
+      if (view != null && linear < 0 && !asUser) {
+        lasting =
+            view.admit(
+                linear,
+                access,
+                described(page, bits, walker.writable, walker.user, walker.noExecute));
       }
     }
-    buffer.insert(linear, slot, walker);
-    return walker.frame | linear & (1L << walker.pageBits) - 1;
+    return page | linear & (1L << bits) - 1;
+  }
+
+  private void walk(long linear, int access, boolean asUser, boolean smapEnforced) {
+    if (!walker.walk(state, state.cr3, linear, access, asUser, smapEnforced)) {
+      // A stale translation that does not permit the access goes, as on hardware (SDM volume 3,
+      // section 4.10.4.1).
+      boolean large = buffer.remove(linear, TranslationBuffer.GLOBAL);
+      large |= buffer.remove(linear, slot);
+      dropFast(linear, large);
+      throw walker.fault(linear);
+    }
+    long displaced = buffer.insert(linear, slot, walker);
+    if (displaced != TranslationBuffer.NOTHING_DISPLACED) {
+      dropFast(displaced, buffer.displacedLarge);
+    }
+  }
+
+  private AddressSpaceView.Mapping described(
+      long page, int bits, boolean writable, boolean user, boolean noExecute) {
+    mapping.frame = page;
+    mapping.pageBits = bits;
+    mapping.writable = writable;
+    mapping.user = user;
+    mapping.noExecute = noExecute;
+    return mapping;
   }
 
   private boolean bufferPermits(int access, boolean asUser, boolean smapEnforced) {
@@ -329,8 +462,7 @@ public final class TranslatedMemory implements LinearMemory {
     }
     int page = physical.ramPage(translate(linear, PageWalker.FETCH, isUser(), false, false));
     if (page >= 0) {
-      fetchTable[entry] = linear & PAGE | context;
-      fetchTable[entry + 1] = page;
+      enter(FETCH, linear, page);
     }
     return page;
   }
@@ -365,9 +497,7 @@ public final class TranslatedMemory implements LinearMemory {
       return physical.devices().read(address, bytes);
     }
     if (!watched && !alignmentChecked()) {
-      int entry = entry(linear);
-      readTable[entry] = linear & PAGE | context;
-      readTable[entry + 1] = host - linear;
+      enter(READ, linear, host - linear);
     }
     return switch (bytes) {
       case 1 -> HostMemory.getByte(host) & 0xffL;
@@ -412,9 +542,7 @@ public final class TranslatedMemory implements LinearMemory {
     if (physical.isCodePage(physical.ramPage(address))) {
       codeGate.codeOverwritten(address, bytes);
     } else if (!watched && !alignmentChecked()) {
-      int entry = entry(linear);
-      writeTable[entry] = linear & PAGE | context;
-      writeTable[entry + 1] = host - linear;
+      enter(WRITE, linear, host - linear);
     }
     switch (bytes) {
       case 1 -> HostMemory.putByte(host, (byte) value);
@@ -626,9 +754,7 @@ public final class TranslatedMemory implements LinearMemory {
         || (linear & 0xfff) + bytes > 4096) {
       return false;
     }
-    int entry = entry(linear);
-    readTable[entry] = linear & PAGE | context;
-    readTable[entry + 1] = host - linear;
+    enter(READ, linear, host - linear);
     return true;
   }
 
@@ -642,9 +768,7 @@ public final class TranslatedMemory implements LinearMemory {
         || physical.isCodePage(physical.ramPage(address))) {
       return false;
     }
-    int entry = entry(linear);
-    writeTable[entry] = linear & PAGE | context;
-    writeTable[entry + 1] = host - linear;
+    enter(WRITE, linear, host - linear);
     return true;
   }
 
@@ -704,7 +828,7 @@ public final class TranslatedMemory implements LinearMemory {
     if (state.longMode() && !ProcessorState.canonical(linear)) {
       return -1;
     }
-    return walker.probe(state, view.root(state), linear)
+    return walker.probe(state, state.cr3, linear)
         ? walker.frame | linear & (1L << walker.pageBits) - 1
         : -1;
   }

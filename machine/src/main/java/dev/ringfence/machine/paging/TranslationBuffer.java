@@ -86,19 +86,35 @@ final class TranslationBuffer {
     return false;
   }
 
-  /** Keeps the translation that the walker found. */
-  void insert(long linear, int slot, PageWalker walk) {
+  /** In place of a page, when {@link #insert} displaced none. */
+  static final long NOTHING_DISPLACED = 1;
+
+  /** Whether the page that {@link #insert} displaced was a large one. */
+  boolean displacedLarge;
+
+  /**
+   * Keeps the translation that the walker found. Returns the linear address of the page whose
+   * translation it displaced, or {@link #NOTHING_DISPLACED}.
+   */
+  long insert(long linear, int slot, PageWalker walk) {
     int table = Arrays.binarySearch(PAGE_BITS, walk.pageBits);
     int where = walk.global ? GLOBAL : slot;
     int entry = entry(table, linear, where);
     used[table] = true;
-    keys[table][entry] = key(linear, walk.pageBits, where);
+    long before = keys[table][entry];
+    long key = key(linear, walk.pageBits, where);
+    keys[table][entry] = key;
     values[table][entry] =
         walk.frame
             | (walk.writable ? WRITABLE : 0)
             | (walk.user ? USER : 0)
             | (walk.noExecute ? NO_EXECUTE : 0)
             | (walk.dirty ? DIRTY : 0);
+    if (before == -1 || before == key) {
+      return NOTHING_DISPLACED;
+    }
+    displacedLarge = table > 0;
+    return before >> 10 << PAGE_BITS[table];
   }
 
   /** Drops the translation of an address in a slot. Returns whether it was one of a large page. */

@@ -319,30 +319,34 @@ class PagingTest {
   }
 
   @Test
-  void aViewCanPutOtherTablesInPlaceOfTheGuests() {
+  void aViewIsAskedForTheUpperHalfAfterTheGuestsTablesPermit() {
+    long upper = 0xffff_8880_0000_0000L;
     bare.map(LINEAR, DATA, PRESENT);
-    bare.memory.writeLong(DATA, 0x1111);
-    bare.memory.writeLong(DATA + 0x1000, 0x2222);
-    int[] asked = {0};
-    memory.setView(
-        new AddressSpaceView() {
-          @Override
-          public long root(dev.ringfence.machine.cpu.ProcessorState state) {
-            return state.cr3;
-          }
-
-          @Override
-          public boolean resolve(
-              dev.ringfence.machine.cpu.ProcessorState state, long linear, int errorCode) {
-            asked[0]++;
-            bare.map(linear, DATA + 0x1000, PRESENT);
-            return linear == LINEAR + 0x1000;
-          }
-        });
-    assertEquals(0x1111, memory.load64(LINEAR));
-    assertEquals(0x2222, memory.load64(LINEAR + 0x1000));
-    assertEquals(1, asked[0]);
-    fault(() -> memory.load64(LINEAR + 0x5000));
+    bare.map(upper, DATA, PRESENT);
+    bare.map(upper + 0x1000, DATA + 0x1000, PRESENT);
+    java.util.List<String> asked = new java.util.ArrayList<>();
+    memory.setView((linear, access, mapping) -> {
+      asked.add("%x %x %d".formatted(linear, mapping.frameOf(linear), access));
+      return linear < upper + 0x1000;
+    });
+    memory.load64(LINEAR);
+    memory.load64(upper + 8);
+    memory.load64(upper + 16);
+    memory.load64(upper + 0x1000);
+    memory.load64(upper + 0x1008);
+    fault(() -> memory.load64(upper + 0x5000));
+    memory.restrict();
+    memory.load64(upper + 24);
+    memory.load64(upper + 0x1010);
+    memory.withdraw(upper);
+    memory.load64(upper + 32);
+    assertEquals(
+        java.util.List.of(
+            "%x %x 0".formatted(upper + 8, DATA),
+            "%x %x 0".formatted(upper + 0x1000, DATA + 0x1000),
+            "%x %x 0".formatted(upper + 0x1010, DATA + 0x1000),
+            "%x %x 0".formatted(upper + 32, DATA)),
+        asked);
   }
 
   @Test
