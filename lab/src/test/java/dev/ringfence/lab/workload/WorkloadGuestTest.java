@@ -8,8 +8,11 @@ import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.StopReason;
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.probe.Probe;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Tag;
@@ -59,9 +62,19 @@ final class WorkloadGuestTest {
             "more.words",
             false);
     ByteArrayOutputStream output = new ByteArrayOutputStream();
+    List<String> marks = new ArrayList<>();
     ByteArrayOutputStream console = new ByteArrayOutputStream();
     try (Machine machine = new Machine(prepared.configuration())) {
       prepared.guest().loadInto(machine);
+      machine
+          .probes()
+          .add(
+              new Probe() {
+                @Override
+                public void marked(Processor processor, int operation, long argument) {
+                  marks.add(Marker.of(operation).orElseThrow() + " " + argument);
+                }
+              });
       GuestSession session =
           new GuestSession(
               machine, prepared.workload().maximumInstructions(), console, output, false);
@@ -76,6 +89,20 @@ final class WorkloadGuestTest {
         Workload.load("syscalls").phases(),
         lines.stream().skip(4).map(line -> line.substring(0, line.indexOf(' '))).toList());
     assertTrue(lines.contains("getpid 200"), lines::toString);
+    assertEquals(
+        List.of("REGION_BEGIN 0", "PHASE_BEGIN 1", "PHASE_END 1", "REGION_BEGIN 0"),
+        marks.subList(0, 4));
+    // Those of syscalls: each phase begins and ends once or more, one after the other.
+    List<String> phases = marks.subList(4, marks.size() - 2);
+    int index = 0;
+    for (int i = 0; i < phases.size(); i += 2) {
+      index = phases.get(i).equals("PHASE_BEGIN " + index) ? index : index + 1;
+      assertEquals("PHASE_BEGIN " + index, phases.get(i));
+      assertEquals("PHASE_END " + index, phases.get(i + 1));
+    }
+    assertEquals(Workload.load("syscalls").phases().size() - 1, index);
+    assertEquals(
+        List.of("REGION_END 0", "REGION_END 0"), marks.subList(marks.size() - 2, marks.size()));
     assertEquals(
         "ringfence-mark: three: expected an index or a name from /etc/ringfence-phases, found another",
         console.toString(StandardCharsets.UTF_8).strip());
