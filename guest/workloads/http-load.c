@@ -29,6 +29,7 @@ enum {
 static struct connection {
 	int fd;
 	int in_body;
+	int closing;		/* the server said that it closes after this answer */
 	size_t have;		/* bytes of the head so far */
 	long long left;		/* bytes of the body to come; -1 if it ends with the connection */
 	char head[HEAD + 1];
@@ -73,11 +74,23 @@ static void send_request(struct connection *connection)
 		err(1, "send");
 }
 
+static void open_again(struct connection *connection)
+{
+	close(connection->fd);
+	if (to_send > 0) {
+		connect_to_server(connection);
+		send_request(connection);
+	}
+}
+
 static void answered(struct connection *connection)
 {
 	to_receive--;
 	connection->in_body = 0;
-	send_request(connection);
+	if (connection->closing)
+		open_again(connection);
+	else
+		send_request(connection);
 }
 
 /* Looks for the end of the head; bytes after it belong to the body. */
@@ -100,6 +113,7 @@ static void take_head(struct connection *connection, const char *data, size_t le
 	end[2] = 0;
 	field = strcasestr(connection->head, "\r\ncontent-length:");
 	connection->left = field ? strtoll(field + 17, NULL, 10) : -1;
+	connection->closing = strcasestr(connection->head, "\r\nconnection: close") != NULL;
 	rest = connection->have - (end + 4 - connection->head) + (length - taken);
 	connection->in_body = 1;
 	body_bytes += rest;
@@ -119,16 +133,12 @@ static void receive(struct connection *connection)
 	if (length <= 0) {
 		if (connection->in_body && connection->left > 0)
 			errx(1, "the server closed a connection in the middle of an answer");
-		close(connection->fd);
 		if (connection->in_body)
 			to_receive--;
 		else if (connection->have == 0 && to_receive > to_send)
 			to_send++; /* The request crossed the server's close. */
 		connection->in_body = 0;
-		if (to_send > 0) {
-			connect_to_server(connection);
-			send_request(connection);
-		}
+		open_again(connection);
 	} else if (!connection->in_body) {
 		take_head(connection, buffer, length);
 	} else {

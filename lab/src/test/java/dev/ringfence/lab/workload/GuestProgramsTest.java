@@ -96,8 +96,6 @@ final class GuestProgramsTest {
       throws IOException, InterruptedException {
     String program =
         compiler("one", new ArrayList<>()).compile(SOURCES.resolve("ringfence-mark.c")).toString();
-    Files.setPosixFilePermissions(
-        Path.of(program), java.nio.file.attribute.PosixFilePermissions.fromString("rwx------"));
     for (List<String> arguments : List.of(List.of("begin"), List.of("phase-end", "3"))) {
       assertEquals(0, status(program, arguments), arguments::toString);
     }
