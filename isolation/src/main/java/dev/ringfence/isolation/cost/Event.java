@@ -1,7 +1,5 @@
 package dev.ringfence.isolation.cost;
-
 /** Kinds of counted events. */
-public enum Event {
+public enum Event { 
   /** placeholder */
-  EXIT
-}
+  EXIT }
