@@ -13,10 +13,7 @@ import java.util.Set;
  * @param atExit at every exit, before the write of CR3
  */
 public record FlushOperations(
-    List<Operation> control,
-    List<Operation> data,
-    List<Operation> atEnter,
-    List<Operation> atExit) {
+    List<Operation> control, List<Operation> data, List<Operation> atEnter, List<Operation> atExit) {
   /** No operations at all. */
   public static final FlushOperations NONE =
       new FlushOperations(List.of(), List.of(), List.of(), List.of());

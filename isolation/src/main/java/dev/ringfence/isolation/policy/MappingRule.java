@@ -40,7 +40,10 @@ public record MappingRule(
   }
 
   public MappingRule {
-    kinds = kinds.isEmpty() ? Set.of() : Collections.unmodifiableSet(EnumSet.copyOf(kinds));
+    kinds =
+        kinds.isEmpty()
+            ? Set.of()
+            : Collections.unmodifiableSet(EnumSet.copyOf(kinds));
     names = List.copyOf(names);
     symbols = List.copyOf(symbols);
   }

@@ -48,7 +48,8 @@ public record Policy(
     Map<DomainClass, TaintRules> classes) {
 
   private static final List<String> BUILT_IN =
-      List.of("none", "google-2022", "google-2025", "google-2025-mermap", "oracle-kvm", "kpti");
+      List.of(
+          "none", "google-2022", "google-2025", "google-2025-mermap", "oracle-kvm", "kpti");
 
   public Policy {
     sources = List.copyOf(sources);
@@ -86,8 +87,7 @@ public record Policy(
               + NearestNames.hint(nameOrFile, BUILT_IN));
     }
     try {
-      return parse(
-          YamlNode.decode(Files.readAllBytes(Path.of(nameOrFile)), nameOrFile), nameOrFile);
+      return parse(YamlNode.decode(Files.readAllBytes(Path.of(nameOrFile)), nameOrFile), nameOrFile);
     } catch (IOException | InvalidPathException e) {
       throw new BadInputException(
           nameOrFile + ": expected a readable policy file, found " + reason(e), e);
@@ -169,11 +169,17 @@ public record Policy(
     }
     for (Glob glob : globs) {
       boolean found =
-          glob.isPattern() ? valid.stream().anyMatch(glob::matches) : valid.contains(glob.text());
+          glob.isPattern()
+              ? valid.stream().anyMatch(glob::matches)
+              : valid.contains(glob.text());
       if (!found) {
         unknown.add(
             new UnknownName(
-                file, rule.line(), what, glob.text(), NearestNames.of(glob.literal(), valid)));
+                file,
+                rule.line(),
+                what,
+                glob.text(),
+                NearestNames.of(glob.literal(), valid)));
       }
     }
   }

@@ -83,7 +83,8 @@ final class PolicyReader {
 
   private static <T extends Enum<T>> Map<String, T> hyphenated(Class<T> type) {
     return words(
-        type.getEnumConstants(), value -> value.name().toLowerCase(Locale.ROOT).replace('_', '-'));
+        type.getEnumConstants(),
+        value -> value.name().toLowerCase(Locale.ROOT).replace('_', '-'));
   }
 
   static Policy read(String text, String file) {

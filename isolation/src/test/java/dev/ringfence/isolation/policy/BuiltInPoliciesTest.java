@@ -66,8 +66,7 @@ final class BuiltInPoliciesTest {
           sensitive.contains(kind) ? Disposition.SENSITIVE : Disposition.NONSENSITIVE,
           mapping.disposition(kernel(kind, "whatever"), ""),
           kind.id());
-      assertEquals(
-          Disposition.SENSITIVE, mapping.disposition(user(kind, "whatever"), ""), kind.id());
+      assertEquals(Disposition.SENSITIVE, mapping.disposition(user(kind, "whatever"), ""), kind.id());
     }
   }
 
@@ -101,7 +100,8 @@ final class BuiltInPoliciesTest {
     assertEquals(
         EnumSet.noneOf(HardwareOperation.class), FlushOperations.on(Set.of(), flushes.data()));
     TaintRules userspace = Policy.load("google-2025").taints(DomainClass.USERSPACE);
-    assertEquals("guest-control, other-mm-control", Taint.text(userspace.preventControl()));
+    assertEquals(
+        "guest-control, other-mm-control", Taint.text(userspace.preventControl()));
     assertEquals("kernel-data, other-mm-data", Taint.text(userspace.protectData()));
     assertEquals("user-data, user-control", Taint.text(userspace.set()));
   }
@@ -122,7 +122,8 @@ final class BuiltInPoliciesTest {
         Disposition.NONSENSITIVE,
         mapping.page(kernel(PageKind.DATA, ""), List.of("secret", "tk_core", "other")));
     assertEquals(
-        Disposition.SENSITIVE, mapping.page(kernel(PageKind.DATA, ""), List.of("secret", "other")));
+        Disposition.SENSITIVE,
+        mapping.page(kernel(PageKind.DATA, ""), List.of("secret", "other")));
     assertTrue(mapping.dependsOnSymbols(PageKind.DATA));
     assertFalse(mapping.dependsOnSymbols(PageKind.SLAB));
   }
@@ -134,8 +135,7 @@ final class BuiltInPoliciesTest {
     assertEquals(
         Disposition.NONSENSITIVE,
         kpti.disposition(kernel(PageKind.TEXT, ""), "entry_SYSCALL_64_after_hwframe"));
-    assertEquals(
-        Disposition.SENSITIVE, kpti.disposition(kernel(PageKind.TEXT, ""), "do_syscall_64"));
+    assertEquals(Disposition.SENSITIVE, kpti.disposition(kernel(PageKind.TEXT, ""), "do_syscall_64"));
     assertEquals(
         Disposition.NONSENSITIVE, kpti.disposition(kernel(PageKind.CPU_ENTRY_AREA, ""), ""));
     assertEquals(Disposition.SENSITIVE, kpti.disposition(kernel(PageKind.SLAB, "filp"), ""));

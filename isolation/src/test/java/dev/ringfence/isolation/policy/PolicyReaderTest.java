@@ -58,8 +58,7 @@ final class PolicyReaderTest {
     assertEquals("mine", policy.name());
     assertEquals(2, policy.mapping().rules().size());
     assertEquals(8, policy.mapping().rules().get(1).line());
-    assertEquals(
-        Taint.OTHER_MM_CONTROL.bit(), policy.taints(DomainClass.USERSPACE).preventControl());
+    assertEquals(Taint.OTHER_MM_CONTROL.bit(), policy.taints(DomainClass.USERSPACE).preventControl());
     assertEquals(TaintRules.NONE, policy.taints(DomainClass.KVM));
   }
 
@@ -86,10 +85,10 @@ final class PolicyReaderTest {
                     + " found 'locals'; nearest: local"));
     assertTrue(
         complaintWith("[IBPB]", "[IBRS]")
-            .startsWith(
-                "my.yaml: line 19: expected one of IBPB, RSB_FILL, L1D_FLUSH, VERW, found"));
+            .startsWith("my.yaml: line 19: expected one of IBPB, RSB_FILL, L1D_FLUSH, VERW, found"));
     assertTrue(
-        complaintWith("other-mm-control", "other-control").contains("nearest: other-mm-control"));
+        complaintWith("other-mm-control", "other-control")
+            .contains("nearest: other-mm-control"));
     assertTrue(complaintWith("userspace:", "user:").contains("found user; nearest: userspace"));
   }
 
