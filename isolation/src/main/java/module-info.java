@@ -9,6 +9,7 @@ module dev.ringfence.isolation {
   requires org.apache.commons.text;
 
   exports dev.ringfence.isolation.cost;
+  exports dev.ringfence.isolation.input;
   exports dev.ringfence.isolation.policy;
   exports dev.ringfence.isolation.transition;
 }

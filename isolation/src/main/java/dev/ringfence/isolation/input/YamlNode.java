@@ -177,6 +177,14 @@ public final class YamlNode {
     throw bad("a text of 1 to " + longest + " characters");
   }
 
+  /** A text as it is in the file, with blanks and line ends; it may be empty. */
+  public String exactText() {
+    if (value instanceof String text) {
+      return text;
+    }
+    throw bad("a text");
+  }
+
   /** {@code true} or {@code false}. */
   public boolean flag() {
     return switch (value) {
@@ -233,8 +241,15 @@ public final class YamlNode {
   }
 
   private static BadInputException bad(String file, int line, String expected, String found) {
+    // What was found may have line ends and escape sequences; a message is one line.
     return new BadInputException(
-        file + ": line " + line + ": expected " + expected + ", found " + found);
+        file
+            + ": line "
+            + line
+            + ": expected "
+            + expected
+            + ", found "
+            + found.replaceAll("\\p{Cntrl}", "?"));
   }
 
   private String describe() {
