@@ -10,6 +10,8 @@ module dev.ringfence.isolation {
 
   exports dev.ringfence.isolation.cost;
   exports dev.ringfence.isolation.input;
+  exports dev.ringfence.isolation.monitor;
   exports dev.ringfence.isolation.policy;
+  exports dev.ringfence.isolation.table;
   exports dev.ringfence.isolation.transition;
 }
