@@ -12,6 +12,7 @@ module dev.ringfence.lab {
   requires org.tukaani.xz;
 
   exports dev.ringfence.lab.bench;
+  exports dev.ringfence.lab.experiment;
   exports dev.ringfence.lab.guest;
   exports dev.ringfence.lab.result;
   exports dev.ringfence.lab.run;

@@ -17,11 +17,19 @@ import picocli.CommandLine.Spec;
  */
 @Command(
     name = "ringfence",
-    description = "A deterministic x86-64 PC that boots unmodified Linux kernels.",
+    description =
+        "Address space isolation beneath unmodified Linux kernels, on a deterministic x86-64 PC.",
     mixinStandardHelpOptions = true,
     synopsisSubcommandLabel = "COMMAND",
     versionProvider = Ringfence.Version.class,
-    subcommands = {BootCommand.class, SnapshotCommand.class, BenchCommand.class, FuzzCommand.class},
+    subcommands = {
+      RunCommand.class,
+      ExplainCommand.class,
+      BootCommand.class,
+      SnapshotCommand.class,
+      BenchCommand.class,
+      FuzzCommand.class
+    },
     footer = {
       "",
       "For developers: './ringfence test', './ringfence format', './ringfence jmh'.",

@@ -66,6 +66,11 @@ public record MachineConfiguration(
         memoryBytes, processors, name, disks, seed, startDate, debugExitPort);
   }
 
+  public MachineConfiguration withMemory(long bytes) {
+    return new MachineConfiguration(
+        bytes, processors, cpuModel, disks, seed, startDate, debugExitPort);
+  }
+
   public MachineConfiguration withDisks(List<Disk> images) {
     return new MachineConfiguration(
         memoryBytes, processors, cpuModel, images, seed, startDate, debugExitPort);

@@ -2,7 +2,7 @@ package dev.ringfence.lab.result;
 
 /** Names of the metrics that reports look up; all others they only list. */
 public final class MetricNames {
-  /** Instructions that the guest executed in the region of interest. */
+  /** Instructions that the guest executed, from power-on to its end. */
   public static final String INSTRUCTIONS = "guest.instructions";
 
   public static final String CONSOLE_SHA256 = "guest.console.sha256";

@@ -80,6 +80,11 @@ public final class BootFile {
     return content.byteSize();
   }
 
+  /** The content. */
+  public byte[] bytes() {
+    return content.toArray(ValueLayout.JAVA_BYTE);
+  }
+
   /** Throws unless the file holds {@code length} bytes at {@code offset}. */
   void require(long offset, long length, String what) {
     if (offset < 0 || length < 0 || offset > size() - length) {

@@ -1,0 +1,302 @@
+package dev.ringfence.cli;
+
+import dev.ringfence.isolation.cost.CostModel;
+import dev.ringfence.isolation.policy.Policy;
+import dev.ringfence.lab.experiment.Experiment;
+import dev.ringfence.lab.experiment.IsolationRun;
+import dev.ringfence.lab.guest.GuestCache;
+import dev.ringfence.lab.guest.GuestPreparation;
+import dev.ringfence.lab.guest.GuestRequest;
+import dev.ringfence.lab.guest.PreparedGuest;
+import dev.ringfence.lab.result.ResultFile;
+import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.workload.PreparedWorkload;
+import dev.ringfence.lab.workload.Workload;
+import dev.ringfence.lab.workload.WorkloadPreparation;
+import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.MachineConfiguration;
+import dev.ringfence.report.HtmlReport;
+import dev.ringfence.report.TextReport;
+import java.io.BufferedOutputStream;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** The main job: a workload under policies of isolation, and what it costs and exposes. */
+@Command(
+    name = "run",
+    mixinStandardHelpOptions = true,
+    description = {
+      "Runs a workload on a stock kernel under policies of address space isolation,",
+      "and tells what each costs, which kernel code and data cause it, and what stays exposed."
+    },
+    footer = {
+      "",
+      "Examples:",
+      "  ringfence run",
+      "  ringfence run fio-read --policy google-2025,google-2025-mermap",
+      "  ringfence run syscalls --policy my.yaml --policy kpti --audit",
+      "  ringfence run --kernel vmlinuz --initrd initrd.gz",
+      "",
+      "Workloads: docs/workloads.md. Policies: docs/policies.md."
+    })
+final class RunCommand implements Callable<Integer> {
+  private static final long DEFAULT_MEMORY = 512L << 20;
+
+  /** How long results may take to be written after Ctrl-C. */
+  private static final int SECONDS_TO_WRITE = 60;
+
+  @Spec private CommandSpec spec;
+
+  @Parameters(
+      index = "0",
+      arity = "0..1",
+      paramLabel = "WORKLOAD",
+      description = "A shipped workload or a YAML file. Default: mixed.")
+  private @Nullable String workloadName;
+
+  @Option(
+      names = "--policy",
+      paramLabel = "P",
+      split = ",",
+      description = "Built-in policies or YAML files. Default: all that are built in.")
+  private List<String> policies = new ArrayList<>();
+
+  @Option(
+      names = "--kernel",
+      paramLabel = "FILE",
+      description = "Linux bzImage or kernel .deb. Default: Debian's cloud kernel.")
+  private @Nullable Path kernel;
+
+  @Option(
+      names = "--initrd",
+      paramLabel = "FILE",
+      description = "An initramfs that is the workload itself, from user mode to power-off.")
+  private @Nullable Path initrd;
+
+  @Option(
+      names = "--append",
+      paramLabel = "TEXT",
+      defaultValue = "",
+      description = "More for the command line of the kernel.")
+  private String append = "";
+
+  @Option(
+      names = "--cpu",
+      paramLabel = "MODEL",
+      defaultValue = MachineConfiguration.DEFAULT_CPU_MODEL,
+      description = "Processor model, and so costs. Default: ${DEFAULT-VALUE}.")
+  private String cpuModel = MachineConfiguration.DEFAULT_CPU_MODEL;
+
+  @Option(
+      names = "--costs",
+      paramLabel = "MODEL",
+      description = "Costs of another processor model, or a YAML file. Default: those of --cpu.")
+  private @Nullable String costs;
+
+  @Option(
+      names = "--memory",
+      paramLabel = "SIZE",
+      converter = MemorySize.class,
+      description = "RAM. Default: what the workload says, or 512M.")
+  private @Nullable Long memory;
+
+  @Option(names = "--seed", paramLabel = "N", defaultValue = "1", description = "Seed of RDRAND.")
+  private long seed = 1;
+
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      description = "Where run.json and report.html go. Default: runs/WORKLOAD.")
+  private @Nullable Path folder;
+
+  @Option(names = "--audit", description = "Walk every restricted table at every enter.")
+  private boolean audit;
+
+  @Option(
+      names = "--guest-mitigations",
+      description = "Leave the kernel's own mitigations on. Default: mitigations=off nopti.")
+  private boolean guestMitigations;
+
+  @Option(names = "--verbose", description = "Show the guest's console and output.")
+  private boolean verbose;
+
+  @Override
+  public Integer call() throws IOException {
+    // All input is checked before anything takes time.
+    List<Policy> chosen = new ArrayList<>();
+    for (String name : policies.isEmpty() ? Policy.builtIn() : policies) {
+      chosen.add(Policy.load(name));
+    }
+    CostModel model = CostModel.load(costs == null ? cpuModel : costs);
+    GuestCache cache = GuestCache.ofUser();
+    GuestPreparation preparation = new GuestPreparation(cache, this::say);
+    Experiment experiment =
+        initrd == null
+            ? ofWorkload(cache, preparation, chosen, model)
+            : ofInitramfs(preparation, chosen, model);
+    Path out = folder == null ? Path.of("runs", experiment.name()) : folder;
+    checkFolder(out);
+    return run(experiment, out);
+  }
+
+  private Experiment ofWorkload(
+      GuestCache cache, GuestPreparation preparation, List<Policy> chosen, CostModel model) {
+    Workload workload =
+        Workload.load(workloadName == null ? Workload.builtIn().getFirst() : workloadName);
+    say("preparing workload " + workload.name());
+    PreparedWorkload prepared =
+        new WorkloadPreparation(cache, preparation, this::say)
+            .prepare(workload, kernel, commandLine(), false);
+    return new Experiment(
+        workload.name(),
+        workload.description(),
+        prepared.guest(),
+        prepared.request(),
+        machine(prepared.configuration()),
+        workload.phases(),
+        false,
+        workload.maximumInstructions(),
+        chosen,
+        model,
+        audit,
+        guestMitigations);
+  }
+
+  private Experiment ofInitramfs(
+      GuestPreparation preparation, List<Policy> chosen, CostModel model) {
+    if (workloadName != null) {
+      throw new BadInputException(
+          "--initrd: expected no workload beside it, because the initramfs is the workload, found "
+              + workloadName);
+    }
+    GuestRequest request =
+        new GuestRequest(kernel, initrd, List.of(), List.of(), null, commandLine(), null, false);
+    PreparedGuest guest = preparation.prepare(request);
+    String name = String.valueOf(Path.of(String.valueOf(initrd)).getFileName());
+    return new Experiment(
+        name.replaceAll("[^A-Za-z0-9.-]", "-"),
+        "The initramfs " + name + ", from its first process to power-off.",
+        guest,
+        request,
+        machine(MachineConfiguration.of(DEFAULT_MEMORY, 1)),
+        List.of(),
+        true,
+        Workload.DEFAULT_MAXIMUM_INSTRUCTIONS,
+        chosen,
+        model,
+        audit,
+        guestMitigations);
+  }
+
+  private String commandLine() {
+    String mitigations = guestMitigations ? "" : Experiment.WITHOUT_MITIGATIONS + " ";
+    return (mitigations + append).strip();
+  }
+
+  private MachineConfiguration machine(MachineConfiguration configuration) {
+    MachineConfiguration chosen = configuration.withCpuModel(cpuModel).withSeed(seed);
+    return memory == null ? chosen : chosen.withMemory(memory);
+  }
+
+  private static void checkFolder(Path out) {
+    try {
+      Files.createDirectories(out);
+    } catch (IOException e) {
+      throw new BadInputException(
+          "--out %s: expected a folder that can be written, found %s".formatted(out, e), e);
+    }
+    if (!Files.isWritable(out)) {
+      throw new BadInputException(
+          "--out %s: expected a folder that can be written, found one that cannot".formatted(out));
+    }
+  }
+
+  private int run(Experiment experiment, Path out) {
+    RunProgress progress = new RunProgress(spec.commandLine().getErr());
+    OutputStream nowhere = OutputStream.nullOutputStream();
+    OutputStream err = new BufferedOutputStream(new FileOutputStream(FileDescriptor.err), 1 << 13);
+    IsolationRun run =
+        new IsolationRun(
+            experiment, verbose ? err : nowhere, verbose ? err : nowhere, progress::show);
+    CountDownLatch written = new CountDownLatch(1);
+    Thread onInterrupt =
+        new Thread(() -> {
+          run.interrupt();
+          try {
+            // The JVM ends when this returns, so what was counted is written first.
+            boolean unused = written.await(SECONDS_TO_WRITE, TimeUnit.SECONDS);
+          } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+          }
+        });
+    Runtime.getRuntime().addShutdownHook(onInterrupt);
+    try {
+      long start = System.nanoTime();
+      IsolationRun.Outcome outcome = run.execute(Ringfence.Version.RINGFENCE);
+      progress.clear();
+      show(outcome.result(), out, (System.nanoTime() - start) / 1e9);
+      if (outcome.trouble() != null) {
+        throw outcome.trouble();
+      }
+      return outcome.result().state().equals("complete") ? ExitStatus.OK : incomplete(outcome);
+    } finally {
+      progress.clear();
+      written.countDown();
+      try {
+        Runtime.getRuntime().removeShutdownHook(onInterrupt);
+      } catch (IllegalStateException e) {
+        // Interrupted: the hook runs already.
+      }
+    }
+  }
+
+  private int incomplete(IsolationRun.Outcome outcome) {
+    say("the result is partial: " + outcome.result().reason());
+    return outcome.result().reason().equals(IsolationRun.INTERRUPTED)
+        ? ExitStatus.INTERRUPTED
+        : ExitStatus.GUEST_TROUBLE;
+  }
+
+  /** First on the terminal, so that a full disk loses nothing that was counted. */
+  private void show(RunResult result, Path out, double seconds) {
+    PrintWriter terminal = spec.commandLine().getOut();
+    TextReport.lines(result).forEach(terminal::println);
+    terminal.flush();
+    ResultFile.write(result, out.resolve(ResultFile.NAME));
+    HtmlReport.write(result, out.resolve(HtmlReport.NAME));
+    terminal.println();
+    terminal.println("Report: " + out.resolve(HtmlReport.NAME));
+    terminal.println("Counts: " + out.resolve(ResultFile.NAME));
+    terminal.println("A cause in full: ringfence explain %s --policy P --cause N".formatted(out));
+    terminal.flush();
+    say(
+        String.format(
+            Locale.ROOT,
+            "%,d instructions in %.0f s",
+            result.manifest().result() == null ? 0 : result.manifest().result().instructions(),
+            seconds));
+  }
+
+  private void say(String line) {
+    PrintWriter err = spec.commandLine().getErr();
+    err.println("ringfence: " + line);
+    err.flush();
+  }
+}

@@ -1,0 +1,319 @@
+package dev.ringfence.lab.experiment;
+
+import dev.ringfence.isolation.monitor.Auditor;
+import dev.ringfence.isolation.monitor.ExposureSampler;
+import dev.ringfence.isolation.monitor.IsolationMonitor;
+import dev.ringfence.isolation.monitor.KernelView;
+import dev.ringfence.isolation.monitor.LinuxKernel;
+import dev.ringfence.isolation.policy.Behaviour;
+import dev.ringfence.isolation.policy.Policy;
+import dev.ringfence.isolation.policy.UnknownName;
+import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.run.GuestSession;
+import dev.ringfence.lab.run.Manifest;
+import dev.ringfence.lab.workload.Marker;
+import dev.ringfence.linux.image.KernelImage;
+import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.GuestTroubleException;
+import dev.ringfence.machine.Machine;
+import dev.ringfence.machine.StopReason;
+import dev.ringfence.machine.boot.BootFile;
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.probe.Probe;
+import java.io.OutputStream;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One run of an experiment: boots the guest without isolation, attaches the monitor when the
+ * command begins, counts between marks, and makes the result.
+ */
+public final class IsolationRun {
+  /** Reason of a result that is partial because {@link #interrupt} was called. */
+  public static final String INTERRUPTED = "interrupted";
+
+  /** Virtual time between looks at progress and interruptions. */
+  private static final long STEP = 2_000_000;
+
+  /** Virtual time between samples of exposure: some tens in a shipped workload. */
+  private static final long SAMPLE_INTERVAL = 40_000_000;
+
+  private final Experiment experiment;
+  private final OutputStream console;
+  private final OutputStream output;
+  private final Consumer<Progress> progress;
+  private volatile boolean interrupted;
+
+  /**
+   * How far a run is.
+   *
+   * @param stage what is being done, for people
+   * @param instructions since power-on
+   */
+  public record Progress(String stage, long instructions) {}
+
+  /**
+   * A run.
+   *
+   * @param console takes what the guest writes to its console
+   * @param output takes what the workload's command prints
+   * @param progress told every few milliseconds of virtual time
+   */
+  public IsolationRun(
+      Experiment experiment,
+      OutputStream console,
+      OutputStream output,
+      Consumer<Progress> progress) {
+    this.experiment = experiment;
+    this.console = console;
+    this.output = output;
+    this.progress = progress;
+  }
+
+  /**
+   * Ends the run soon; {@link #execute} returns what was counted so far. May be called by another
+   * thread.
+   */
+  public void interrupt() {
+    interrupted = true;
+  }
+
+  /**
+   * What came out.
+   *
+   * @param trouble what the guest ran into, or null; the result is partial then
+   */
+  public record Outcome(RunResult result, @Nullable GuestTroubleException trouble) {}
+
+  /**
+   * Runs to the end.
+   *
+   * @param version of Ringfence, for the manifest
+   * @throws BadInputException if the kernel lacks what the policies need, or a policy names what it
+   *     does not have
+   */
+  public Outcome execute(String version) {
+    KernelImage image = kernelImage();
+    try (Machine machine = new Machine(experiment.configuration())) {
+      experiment.guest().loadInto(machine);
+      GuestSession session =
+          new GuestSession(machine, experiment.maximumInstructions(), console, output, false);
+      Manifest manifest =
+          Manifest.of(
+              version, experiment.configuration(), experiment.request(), experiment.guest());
+      boot(machine, session);
+      KernelView kernel = view(image, machine);
+      try (IsolationMonitor monitor =
+          new IsolationMonitor(
+              machine, kernel, experiment.policies(), experiment.costs().vulnerabilities())) {
+        return measure(machine, session, kernel, monitor, manifest);
+      }
+    }
+  }
+
+  private @Nullable KernelImage kernelImage() {
+    BootFile file = experiment.guest().image().file();
+    boolean mustRead = experiment.policies().stream().anyMatch(IsolationRun::looksAtPages);
+    try {
+      KernelImage image = KernelImage.of(file.bytes(), file.baseName());
+      image.symbols();
+      image.types();
+      return image;
+    } catch (BadInputException e) {
+      if (!mustRead) {
+        return null;
+      }
+      throw new BadInputException(
+          e.getMessage() + "; without that, --policy kpti and --policy none can be run", e);
+    }
+  }
+
+  /** Whether a policy must know what the kernel touches. */
+  private static boolean looksAtPages(Policy policy) {
+    return policy.isolates() && policy.behaviour().onKernelEntry() != Behaviour.OnKernelEntry.EXIT;
+  }
+
+  private KernelView view(@Nullable KernelImage image, Machine machine) {
+    if (image == null) {
+      return new OpaqueKernel();
+    }
+    LinuxKernel kernel = new LinuxKernel(image, machine);
+    List<String> unknown = new ArrayList<>();
+    for (Policy policy : experiment.policies()) {
+      for (UnknownName name : policy.checkNames(kernel.names())) {
+        unknown.add(name.message());
+      }
+    }
+    if (!unknown.isEmpty()) {
+      throw new BadInputException(String.join(System.lineSeparator() + "  ", unknown));
+    }
+    return kernel;
+  }
+
+  /** Runs until the workload's command begins, or the first user instruction. */
+  private void boot(Machine machine, GuestSession session) {
+    boolean[] user = {false};
+    Probe firstUser =
+        new Probe() {
+          @Override
+          public void kernelLeft(Processor processor) {
+            user[0] = true;
+            machine.requestStop();
+          }
+        };
+    if (experiment.ownInitramfs()) {
+      machine.probes().add(firstUser);
+    }
+    while (experiment.ownInitramfs() ? !user[0] : !session.started()) {
+      if (session.advance(STEP).isPresent()) {
+        throw new GuestTroubleException(
+            machine.report("the guest ended before its command had begun"));
+      }
+      if (interrupted) {
+        throw new BadInputException("interrupted while the guest booted: nothing was counted yet");
+      }
+      progress.accept(new Progress("booting", machine.instructions()));
+    }
+    machine.probes().remove(firstUser);
+  }
+
+  private Outcome measure(
+      Machine machine,
+      GuestSession session,
+      KernelView kernel,
+      IsolationMonitor monitor,
+      Manifest manifest) {
+    Auditor auditor = experiment.audit() ? new Auditor(monitor) : null;
+    ExposureSampler sampler = new ExposureSampler(monitor, SAMPLE_INTERVAL);
+    Marks marks = new Marks(monitor, sampler, experiment.phases());
+    monitor.add(marks);
+    marks.start();
+    String reason = "";
+    String end = "Interrupted";
+    GuestTroubleException trouble = null;
+    try {
+      Optional<StopReason> stop = Optional.empty();
+      while (stop.isEmpty() && !interrupted) {
+        stop = session.advance(STEP);
+        progress.accept(new Progress(marks.stage(), machine.instructions()));
+      }
+      if (stop.isEmpty()) {
+        reason = INTERRUPTED;
+      } else {
+        end = stop.get().getClass().getSimpleName();
+        if (!experiment.ownInitramfs() && session.commandStatus().orElse(-1) != 0) {
+          reason =
+              session.commandStatus().isEmpty()
+                  ? "the guest ended before the command did"
+                  : "the command ended with status " + session.commandStatus().getAsInt();
+        }
+      }
+    } catch (GuestTroubleException e) {
+      trouble = e;
+      reason = "the guest ran into trouble: " + e.getMessage().lines().findFirst().orElse("");
+      end = "Trouble";
+    }
+    marks.finish();
+    Manifest.Result outcome = session.result(end, session.commandStatus().orElse(-1));
+    RunResult result =
+        new ResultBuilder(experiment, machine, kernel, monitor, sampler, marks, auditor)
+            .build(
+                reason, manifest.with(session.recordedInput(), outcome), outcome.consoleSha256());
+    return new Outcome(result, trouble);
+  }
+
+  /** What marks of the guest make of the counts. */
+  static final class Marks implements IsolationMonitor.RunListener {
+    private final IsolationMonitor monitor;
+    private final ExposureSampler sampler;
+    private final List<String> names;
+    private final RegionCounts region;
+    private final List<RegionCounts> phases = new ArrayList<>();
+    private boolean marked;
+    private String phase = "";
+
+    Marks(IsolationMonitor monitor, ExposureSampler sampler, List<String> names) {
+      this.monitor = monitor;
+      this.sampler = sampler;
+      this.names = names;
+      this.region = new RegionCounts(monitor);
+      for (int i = 0; i < names.size(); i++) {
+        phases.add(new RegionCounts(monitor));
+      }
+    }
+
+    RegionCounts region() {
+      return region;
+    }
+
+    List<RegionCounts> phases() {
+      return phases;
+    }
+
+    /** Without marks, everything from here on counts. */
+    void start() {
+      region.begin();
+      sampler.setActive(true);
+    }
+
+    void finish() {
+      region.end();
+      phases.forEach(RegionCounts::end);
+      sampler.setActive(false);
+    }
+
+    String stage() {
+      if (!marked) {
+        return "running";
+      }
+      return region.isOpen() ? phase.isEmpty() ? "measuring" : "measuring " + phase : "ending";
+    }
+
+    @Override
+    public void marked(Processor processor, int operation, long argument) {
+      Marker marker = Marker.of(operation).orElse(null);
+      if (marker == null) {
+        return;
+      }
+      // Marks are the guest's: any order, any argument.
+      switch (marker) {
+        case REGION_BEGIN -> beginRegion();
+        case REGION_END -> {
+          if (marked) {
+            region.end();
+            monitor.setRecording(false);
+            sampler.setActive(false);
+          }
+        }
+        case PHASE_BEGIN -> {
+          if (argument >= 0 && argument < phases.size()) {
+            phases.get((int) argument).begin();
+            phase = names.get((int) argument);
+          }
+        }
+        case PHASE_END -> {
+          if (argument >= 0 && argument < phases.size()) {
+            phases.get((int) argument).end();
+            phase = "";
+          }
+        }
+      }
+    }
+
+    private void beginRegion() {
+      if (!marked) {
+        marked = true;
+        region.forget();
+        phases.forEach(RegionCounts::forget);
+        monitor.forget();
+        sampler.forget();
+      }
+      region.begin();
+      monitor.setRecording(true);
+      sampler.setActive(true);
+    }
+  }
+}

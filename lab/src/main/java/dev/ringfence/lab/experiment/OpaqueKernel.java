@@ -1,0 +1,94 @@
+package dev.ringfence.lab.experiment;
+
+import dev.ringfence.isolation.monitor.Datum;
+import dev.ringfence.isolation.monitor.KernelView;
+import dev.ringfence.linux.provenance.AllocationTracker;
+import dev.ringfence.linux.provenance.PageKind;
+import dev.ringfence.linux.provenance.Provenance;
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.ProcessorState;
+import java.util.List;
+
+/**
+ * A kernel that cannot be read: for policies that leave at every entry, and so need not know what
+ * the kernel touches.
+ */
+final class OpaqueKernel implements KernelView {
+  private static final long FRAME = 0x000f_ffff_ffff_f000L;
+  private static final Provenance UNKNOWN = new Provenance(PageKind.UNKNOWN, "", 0, false);
+
+  @Override
+  public Provenance provenance(long linear, long physical) {
+    return UNKNOWN;
+  }
+
+  @Override
+  public Provenance provenanceOfFrame(long frame) {
+    return UNKNOWN;
+  }
+
+  @Override
+  public long signature(long frame) {
+    return 0;
+  }
+
+  @Override
+  public void refresh() {}
+
+  @Override
+  public List<String> symbolsOn(long linear, PageKind kind) {
+    return List.of();
+  }
+
+  @Override
+  public Datum describe(long linear, Provenance provenance) {
+    return new Datum(PageKind.UNKNOWN, "", "", "", false);
+  }
+
+  @Override
+  public long directMap(long frame) {
+    return 0xffff_8880_0000_0000L + (frame << 12);
+  }
+
+  @Override
+  public String region(long linear) {
+    return "kernel half";
+  }
+
+  @Override
+  public int unwind(Processor processor, long[] frames) {
+    frames[0] = processor.state().rip;
+    return 1;
+  }
+
+  @Override
+  public String function(long address) {
+    return "0x%x".formatted(address);
+  }
+
+  @Override
+  public long addressSpace(long cr3) {
+    return cr3 & FRAME;
+  }
+
+  @Override
+  public long mm(long addressSpace) {
+    return addressSpace;
+  }
+
+  @Override
+  public long currentTask(ProcessorState state, int processor) {
+    return processor;
+  }
+
+  @Override
+  public void observe(TaskListener tasks, AllocationTracker.Listener listener) {}
+
+  @Override
+  public void release() {}
+
+  @Override
+  public String systemCall(int number) {
+    return String.valueOf(number);
+  }
+}
