@@ -37,11 +37,11 @@ import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.jspecify.annotations.Nullable;
 
 /**
  * What is read of Debian's kernel from outside, against what the kernel says of itself: at one
@@ -113,15 +113,13 @@ final class ProvenanceTest {
     buildProgram();
     GuestRequest request =
         new GuestRequest(null, null, List.of(), List.of(folder), WORK, "", null, false);
-    PreparedGuest guest =
-        new GuestPreparation(GuestCache.ofUser(), line -> {}).prepare(request);
+    PreparedGuest guest = new GuestPreparation(GuestCache.ofUser(), line -> {}).prepare(request);
     Path image = Path.of(guest.image().file().name());
     KernelImage kernelImage = KernelImage.of(Files.readAllBytes(image), image.toString());
     ByteArrayOutputStream output = new ByteArrayOutputStream();
     ByteArrayOutputStream console = new ByteArrayOutputStream();
     try (Machine machine = new Machine(MachineConfiguration.of(256L << 20, 2))) {
-      GuestSession session =
-          new GuestSession(machine, 20_000_000_000L, console, output, false);
+      GuestSession session = new GuestSession(machine, 20_000_000_000L, console, output, false);
       guest.loadInto(machine);
       while (!RunningKernel.isUp(machine)) {
         assertTrue(session.advance(1_000_000).isEmpty(), "the kernel comes up");
@@ -142,7 +140,8 @@ final class ProvenanceTest {
                 }
               });
       session.runToEnd();
-      assertEquals(0, session.commandStatus().orElse(-1), () -> console.toString(StandardCharsets.UTF_8));
+      assertEquals(
+          0, session.commandStatus().orElse(-1), () -> console.toString(StandardCharsets.UTF_8));
     }
     for (String line : output.toString(StandardCharsets.UTF_8).split("\n")) {
       int space = line.indexOf(' ');
@@ -154,12 +153,10 @@ final class ProvenanceTest {
   }
 
   private static void buildProgram() throws IOException, InterruptedException {
-    Path source =
-        Path.of(System.getProperty("ringfence.root"), "guest", "kernel", "testimony.c");
+    Path source = Path.of(System.getProperty("ringfence.root"), "guest", "kernel", "testimony.c");
     Path program = Files.createDirectories(folder.resolve("bin")).resolve("testimony");
     Process gcc =
-        new ProcessBuilder(
-                "gcc", "-O2", "-static", source.toString(), "-o", program.toString())
+        new ProcessBuilder("gcc", "-O2", "-static", source.toString(), "-o", program.toString())
             .inheritIO()
             .start();
     assertTrue(gcc.waitFor(120, TimeUnit.SECONDS) && gcc.exitValue() == 0, "gcc");
@@ -192,14 +189,13 @@ final class ProvenanceTest {
     Map<Long, String> symbols = new HashMap<>();
     kernel
         .modules()
-        .forEach(
-            module -> {
-              modules.put(module.ranges().getFirst().start(), module.name());
-              module
-                  .symbols()
-                  .all()
-                  .forEach(symbol -> symbols.put(symbol.address(), kernel.describe(symbol.address())));
-            });
+        .forEach(module -> {
+          modules.put(module.ranges().getFirst().start(), module.name());
+          module
+              .symbols()
+              .all()
+              .forEach(symbol -> symbols.put(symbol.address(), kernel.describe(symbol.address())));
+        });
     return new Seen(
         pages,
         known,
@@ -367,16 +363,16 @@ final class ProvenanceTest {
     }
     assertFalse(modules.isEmpty());
     assertEquals(modules, seen().modules);
-    modules.forEach(
-        (address, name) -> {
-          Provenance page = Objects.requireNonNull(seen().byAddress.get(address));
-          assertEquals(PageKind.MODULE, page.kind());
-          assertEquals(name, page.name());
-        });
+    modules.forEach((address, name) -> {
+      Provenance page = Objects.requireNonNull(seen().byAddress.get(address));
+      assertEquals(PageKind.MODULE, page.kind());
+      assertEquals(name, page.name());
+    });
     int functions = 0;
     for (String line : said("kallsyms")) {
       String[] words = line.split("[ \t]+");
-      if (words[1].equalsIgnoreCase("t") && modules.containsValue(words[3].replaceAll("[\\[\\]]", ""))) {
+      if (words[1].equalsIgnoreCase("t")
+          && modules.containsValue(words[3].replaceAll("[\\[\\]]", ""))) {
         functions++;
         String name = seen().symbols.get(Long.parseUnsignedLong(words[0], 16));
         assertTrue(name != null && name.endsWith(words[3]), () -> line + ": found " + name);
@@ -391,7 +387,8 @@ final class ProvenanceTest {
     for (String line : said("task")) {
       String[] words = line.split(" ", 2);
       // Names of workers change with their work.
-      expected.put(Integer.parseInt(words[0]), words[1].startsWith("kworker") ? "kworker" : words[1]);
+      expected.put(
+          Integer.parseInt(words[0]), words[1].startsWith("kworker") ? "kworker" : words[1]);
     }
     Map<Integer, String> found = new TreeMap<>();
     for (Task task : seen().tasks) {
@@ -411,8 +408,7 @@ final class ProvenanceTest {
       String[] words = line.split(" ");
       own.put(words[0], seen().pages[Integer.parseInt(words[1], 16)]);
     }
-    assertEquals(
-        new Provenance(PageKind.ANONYMOUS, "", seen().ownMm, true), own.get("anonymous"));
+    assertEquals(new Provenance(PageKind.ANONYMOUS, "", seen().ownMm, true), own.get("anonymous"));
     assertEquals(new Provenance(PageKind.SHARED_MEMORY, "dev/zero", 0, true), own.get("shared"));
     assertEquals(new Provenance(PageKind.SHARED_MEMORY, "/shared-file", 0, true), own.get("file"));
   }
@@ -420,17 +416,35 @@ final class ProvenanceTest {
   @Test
   void everyPageThatTheKernelMapsIsIdentified() {
     TreeSet<String> kinds = new TreeSet<>();
-    seen().byAddress.forEach(
-        (address, page) -> {
+    seen()
+        .byAddress
+        .forEach((address, page) -> {
           kinds.add(page.kind().id());
           assertTrue(page.kind() != PageKind.UNKNOWN, () -> Long.toHexString(address));
         });
     assertTrue(
         kinds.containsAll(
             List.of(
-                "text", "rodata", "data", "bss", "module", "per-cpu", "cpu-entry-area", "vmemmap",
-                "page-table", "task-stack", "slab", "large-kmalloc", "vmalloc", "device",
-                "anonymous", "shared-memory", "kernel-allocation", "free", "reserved", "zero-page")),
+                "text",
+                "rodata",
+                "data",
+                "bss",
+                "module",
+                "per-cpu",
+                "cpu-entry-area",
+                "vmemmap",
+                "page-table",
+                "task-stack",
+                "slab",
+                "large-kmalloc",
+                "vmalloc",
+                "device",
+                "anonymous",
+                "shared-memory",
+                "kernel-allocation",
+                "free",
+                "reserved",
+                "zero-page")),
         kinds::toString);
   }
 }

@@ -107,7 +107,7 @@ public final class RunningKernel {
     if (!banner.startsWith("Linux version " + image.release() + " ")) {
       throw new BadInputException(
           "%s: expected the kernel that runs in the machine, found Linux %s in the image and '%s'"
-              .formatted(image.name(), image.release(), banner)
+                  .formatted(image.name(), image.release(), banner)
               + " in memory; give the image that was booted");
     }
     perCpuOffsets = symbols.require("__per_cpu_offset");
@@ -180,7 +180,7 @@ public final class RunningKernel {
     if (found < 0 || tables.translate(found, linear) != found) {
       throw new BadInputException(
           "%s: expected the page tables of the kernel that runs in the machine at %x, found nothing"
-              .formatted(image.name(), linear)
+                  .formatted(image.name(), linear)
               + " mapped there; give the image that was booted");
     }
     return found;
