@@ -88,7 +88,7 @@ final class VirtualAreas {
     memory = kernel.memory();
     physical = kernel.machine().memory();
     TypeTable types = kernel.types();
-    stackBytes = types.hasStruct("thread_union") ? types.sizeOf("thread_union") : 16384;
+    stackBytes = kernel.stackBytes();
     start = types.offsetOf("vmap_area", "va_start");
     end = types.offsetOf("vmap_area", "va_end");
     node = types.offsetOf("vmap_area", "rb_node");
