@@ -7,4 +7,11 @@ module dev.ringfence.isolation {
   requires transitive dev.ringfence.linux;
   requires transitive dev.ringfence.machine;
   requires org.apache.commons.text;
+
+  exports dev.ringfence.isolation.cost;
+  exports dev.ringfence.isolation.input;
+  exports dev.ringfence.isolation.monitor;
+  exports dev.ringfence.isolation.policy;
+  exports dev.ringfence.isolation.table;
+  exports dev.ringfence.isolation.transition;
 }

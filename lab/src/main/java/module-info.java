@@ -15,6 +15,7 @@ module dev.ringfence.lab {
   exports dev.ringfence.lab.guest;
   exports dev.ringfence.lab.result;
   exports dev.ringfence.lab.run;
+  exports dev.ringfence.lab.workload;
 
   // Jackson fills the records of a manifest by reflection.
   opens dev.ringfence.lab.result to

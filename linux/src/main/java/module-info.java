@@ -12,7 +12,7 @@ module dev.ringfence.linux {
   exports dev.ringfence.linux.image;
   exports dev.ringfence.linux.provenance;
   exports dev.ringfence.linux.running;
-  //  exports dev.ringfence.linux.stack;
+  exports dev.ringfence.linux.stack;
   exports dev.ringfence.linux.symbol;
   exports dev.ringfence.linux.type;
 }

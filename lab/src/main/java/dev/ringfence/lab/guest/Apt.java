@@ -1,5 +1,6 @@
 package dev.ringfence.lab.guest;
 
+import dev.ringfence.isolation.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -77,12 +78,15 @@ final class Apt {
     DependencyListing listing = new DependencyListing(run("apt-cache", folder, arguments));
     for (String name : names) {
       if (!listing.has(name)) {
-        throw new BadInputException(
-            "--package %s: apt knows no such package (is its list up to date? apt-get update)"
-                .formatted(name));
+        throw new UnknownPackageException(name, NearestNames.hint(name, names()));
       }
     }
     return listing.closure(names);
+  }
+
+  /** All packages that apt knows, in alphabetical order. */
+  List<String> names() {
+    return run("apt-cache", folder, List.of("pkgnames")).stream().sorted().toList();
   }
 
   /** Fetches what is not there yet; returns the files in the order of the names. */

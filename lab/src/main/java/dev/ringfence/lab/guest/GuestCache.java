@@ -2,6 +2,7 @@ package dev.ringfence.lab.guest;
 
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -31,6 +32,27 @@ public final class GuestCache {
   /** Files taken out of packages, in a folder for each content. */
   Path extracted() {
     return create("extracted");
+  }
+
+  /** Compiled programs of workloads, by digest of what they are made from. */
+  public Path programs() {
+    return create("programs");
+  }
+
+  /** Folders that are laid over a guest's packages, by digest of what is in them. */
+  public Path overlays() {
+    return create("overlays");
+  }
+
+  /** A raw disk image of zeros, which takes no room on the host. */
+  public Path emptyDisk(long bytes) {
+    Path file = create("disks").resolve("empty-%dM.img".formatted(bytes >> 20));
+    try (RandomAccessFile image = new RandomAccessFile(file.toFile(), "rw")) {
+      image.setLength(bytes);
+      return file;
+    } catch (IOException e) {
+      throw cannotWrite(e);
+    }
   }
 
   /** A new file for the time of one run. */

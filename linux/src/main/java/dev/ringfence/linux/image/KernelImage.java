@@ -8,7 +8,6 @@ import dev.ringfence.machine.BadInputException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -215,18 +214,39 @@ public final class KernelImage {
     return Optional.ofNullable(types);
   }
 
-  /** A section, or what lies between two symbols if the file has no names of sections. */
   private @Nullable Bytes content(String section, String first, String last) {
-    Bytes content = elf.content(section);
-    if (content != null || !elf.sections().isEmpty()) {
-      return content;
-    }
-    OptionalLong start = findSymbols().map(s -> s.address(first)).orElse(OptionalLong.empty());
-    OptionalLong end = findSymbols().map(s -> s.address(last)).orElse(OptionalLong.empty());
-    if (start.isEmpty() || end.isEmpty()) {
+    Section area = findArea(section, first, last).orElse(null);
+    if (area == null || !area.hasContent()) {
       return null;
     }
-    return elf.at(start.getAsLong(), end.getAsLong() - start.getAsLong());
+    Bytes content = elf.content(section);
+    return content != null ? content : elf.at(area.address(), area.size());
+  }
+
+  /**
+   * Where a section lies; in a file without names of sections, where two symbols say.
+   *
+   * @param first symbol of the section's first byte
+   * @param last symbol of the first byte behind it
+   * @return empty if the kernel has no such section
+   */
+  public Optional<Section> findArea(String section, String first, String last) {
+    Section named = elf.section(section);
+    if (named != null || !elf.sections().isEmpty()) {
+      return Optional.ofNullable(named);
+    }
+    SymbolTable table = findSymbols().orElse(null);
+    if (table == null) {
+      return Optional.empty();
+    }
+    Symbol start = table.find(first);
+    Symbol end = table.find(last);
+    if (start == null || end == null) {
+      return Optional.empty();
+    }
+    long size = end.address() - start.address();
+    return Optional.of(
+        new Section(section, start.address(), size, elf.at(start.address(), size) != null));
   }
 
   /** The sections of the ELF file; empty if they were stripped. */

@@ -565,6 +565,14 @@ public final class AllocationTracker implements AutoCloseable {
     return site == null ? 0 : site.address();
   }
 
+  /** A number that tells one allocation of a page from most others: who asked, and for whom. */
+  int allocation(long pfn) {
+    int page = ramPage(pfn);
+    return page < 0
+        ? 0
+        : 4 * siteOfPage[page] + (allocated.get(page) ? 2 : 0) + (user.get(page) ? 1 : 0);
+  }
+
   /** Who asked for the page in its latest allocation, or null if none was seen. */
   @Nullable CallSite site(long pfn) {
     int page = ramPage(pfn);

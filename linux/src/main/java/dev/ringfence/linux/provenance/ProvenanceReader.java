@@ -15,6 +15,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.Set;
+import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +35,9 @@ public final class ProvenanceReader {
   private static final long MAPPING_KSM = 3;
 
   private static final int MOST_NAME = 128;
+
+  /** More slab caches than any kernel has: the end of walks over a broken list. */
+  private static final int MOST_CACHES = 10_000;
 
   /** Largest order of a block in the page allocator (MAX_ORDER). */
   private static final int MOST_ORDER = 10;
@@ -57,6 +62,8 @@ public final class ProvenanceReader {
   private final FileNames files;
   private final int operations;
   private final int cacheName;
+  private final int cacheSize;
+  private final int cacheList;
   private final int tableMm;
 
   /** Operations of address spaces that are not page cache of files; 0 if the kernel has none. */
@@ -102,6 +109,8 @@ public final class ProvenanceReader {
     TypeTable fields = kernel.types();
     operations = fields.offsetOf("address_space", "a_ops");
     cacheName = fields.offsetOf("kmem_cache", "name");
+    cacheSize = fields.offsetOf("kmem_cache", "size");
+    cacheList = fields.offsetOf("kmem_cache", "list");
     tableMm =
         fields.has("ptdesc", "pt_mm")
             ? fields.offsetOf("ptdesc", "pt_mm")
@@ -367,6 +376,64 @@ public final class ProvenanceReader {
       cacheNames.put(cache, known);
     }
     return known.name;
+  }
+
+  /**
+   * A number that stays the same as long as nothing is known to have changed about what a page is:
+   * its marks, what it belongs to, its latest allocation. It is cheaper than {@link #ofPage}.
+   *
+   * @param pfn frame number
+   */
+  public long signature(long pfn) {
+    long head = pages.head(pfn);
+    long flags = pages.flags(head);
+    int type = pages.pageType(head);
+    long sum = pages.mapping(head);
+    sum = 31 * sum + (type < 0 ? type : 0);
+    sum = 31 * sum + (types.isSlab(flags, type) ? pages.slabCache(head) : 0);
+    sum = 31 * sum + (pages.references(head) == 0 ? 1 : 0);
+    sum = 31 * sum + (pages.isReserved(flags) ? 1 : 0);
+    return 31 * sum + tracker.allocation(pfn);
+  }
+
+  /**
+   * An object of a slab cache.
+   *
+   * @param cache name of the cache
+   * @param offset of the address in its object, in bytes
+   * @param size of the cache's objects as they lie in memory, in bytes
+   */
+  public record SlabObject(String cache, int offset, int size) {}
+
+  /**
+   * The slab object at an address of the direct map, or null if there is none.
+   *
+   * @param pfn frame number of the page it lies in
+   */
+  public @Nullable SlabObject slabObject(long linear, long pfn) {
+    long head = pages.head(pfn);
+    if (!types.isSlab(pages.flags(head), pages.pageType(head))) {
+      return null;
+    }
+    long cache = pages.slabCache(head);
+    int size = cache < 0 ? memory.readInt(cache + cacheSize) : 0;
+    if (size <= 0) {
+      return null;
+    }
+    long offset = linear - (layout.directMap() + (head << 12));
+    return new SlabObject(cacheName(cache), (int) (offset % size), size);
+  }
+
+  /** Names of all slab caches. */
+  public Set<String> slabCaches() {
+    Set<String> names = new TreeSet<>();
+    long list = kernel.symbols().address("slab_caches").orElse(0);
+    for (long at = memory.readLong(list);
+        at != list && at < 0 && names.size() < MOST_CACHES;
+        at = memory.readLong(at)) {
+      names.add(cacheName(at - cacheList));
+    }
+    return names;
   }
 
   /**

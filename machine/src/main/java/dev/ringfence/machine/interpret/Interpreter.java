@@ -520,10 +520,12 @@ final class Interpreter {
   }
 
   /**
-   * Devices and RDTSC see the time of the instruction that runs, which is counted in instructions.
+   * Devices and RDTSC see the time of the instruction that runs, which is counted in instructions;
+   * observers see its address.
    */
   private void synchronizeTime(MicroOperation o) {
     processor.clock().setNow(processor.time() + o.ordinal);
+    state.rip = cut(state.r[Slot.BLOCK_START] + o.offset, o);
   }
 
   private static long linear(long[] r, MicroOperation o) {

@@ -10,6 +10,7 @@ import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import java.util.Arrays;
+import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -175,15 +176,20 @@ public final class TranslatedMemory implements LinearMemory {
     clearFastTables();
   }
 
-  /** Whether any fast table holds the page, in any address space. */
-  public boolean holds(long linear) {
-    int entry = entry(linear);
+  /**
+   * Gives the pages of the upper half that the supervisor reaches in the current address space
+   * without the view being asked.
+   */
+  public void forEachHeld(LongConsumer pages) {
     for (long[] table : fastTables) {
-      if (((table[entry] ^ linear) & PAGE) == 0 && table[entry] != -1) {
-        return true;
+      for (int entry = 0; entry < table.length; entry += 2) {
+        long tag = table[entry];
+        boolean supervisor = (tag & 3) == 0 || (tag & 3) == CONTEXT_NO_USER_PAGES;
+        if (tag < 0 && tag != -1 && supervisor && (tag & 0xfff) >>> 2 == slot) {
+          pages.accept(tag & PAGE);
+        }
       }
     }
-    return false;
   }
 
   private void enter(int number, long linear, long delta) {

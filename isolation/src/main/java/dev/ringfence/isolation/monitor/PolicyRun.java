@@ -1,0 +1,582 @@
+package dev.ringfence.isolation.monitor;
+
+import dev.ringfence.isolation.cost.Event;
+import dev.ringfence.isolation.cost.EventCounts;
+import dev.ringfence.isolation.cost.TransitionCounts;
+import dev.ringfence.isolation.policy.Behaviour;
+import dev.ringfence.isolation.policy.CompiledMapping;
+import dev.ringfence.isolation.policy.Disposition;
+import dev.ringfence.isolation.policy.DomainClass;
+import dev.ringfence.isolation.policy.HardwareOperation;
+import dev.ringfence.isolation.policy.Policy;
+import dev.ringfence.isolation.policy.Vulnerability;
+import dev.ringfence.isolation.table.RestrictedTables;
+import dev.ringfence.isolation.transition.Domain;
+import dev.ringfence.isolation.transition.DomainState;
+import dev.ringfence.isolation.transition.ExitReason;
+import dev.ringfence.isolation.transition.TransitionListener;
+import dev.ringfence.linux.provenance.PageKind;
+import dev.ringfence.linux.provenance.Provenance;
+import dev.ringfence.machine.cpu.Microarchitecture;
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.memory.MonitorMemory;
+import dev.ringfence.machine.paging.PageWalker;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One policy at work: its restricted tables, the state of each processor under it, its counts.
+ * Several of them see the same guest at once, and none sees the others.
+ */
+public final class PolicyRun {
+  /** The bits of a leaf that must equal those of the guest's tables. */
+  static final long COMPARED =
+      RestrictedTables.ADDRESS
+          | RestrictedTables.PRESENT
+          | RestrictedTables.WRITABLE
+          | RestrictedTables.NO_EXECUTE;
+
+  /** An exit that no access causes, among bits of page kinds. */
+  private static final long ANOTHER_REASON = 1L << 63;
+
+  /** PCIDs from here on are the monitor's; Linux uses the first few (TLB_NR_DYN_ASIDS). */
+  private static final int FIRST_PCID = 0x100;
+
+  private static final int PCIDS = 0xe00;
+
+  private final Policy policy;
+  private final Behaviour behaviour;
+  private final CompiledMapping mapping;
+  private final KernelView kernel;
+  private final MonitorMemory memory;
+  private final RestrictedTables tables;
+  private final Map<Long, RestrictedSpace> spaces = new HashMap<>();
+  private final Map<Domain, RestrictedSpace> byDomain = new HashMap<>();
+  private final List<ProcessorSide> processors = new ArrayList<>();
+  private final EventCounts counts = new EventCounts();
+  private final TransitionCounts counting;
+  private final ExitLog exits = new ExitLog();
+  private final Event fillEvent;
+  private long staleAccesses;
+  private long guestUnmaps;
+
+  private final Map<Long, Disposition> pageDispositions = new HashMap<>();
+
+  /** Frames that the direct map shows in some restricted table. */
+  private final BitSet directlyMapped = new BitSet();
+
+  /** Addresses other than those of the direct map at which restricted tables map a frame. */
+  private final Map<Long, List<Long>> aliases = new HashMap<>();
+
+  private int nextPcid;
+
+  PolicyRun(
+      Policy policy,
+      KernelView kernel,
+      MonitorMemory memory,
+      List<Processor> machineProcessors,
+      Set<Vulnerability> vulnerabilities,
+      boolean leads) {
+    this.policy = policy;
+    this.behaviour = policy.behaviour();
+    this.mapping = policy.compile();
+    this.counting = new TransitionCounts(policy, counts);
+    this.fillEvent =
+        switch (behaviour.fill()) {
+          case EAGER -> Event.FILL_AHEAD;
+          case ON_DEMAND -> Event.FILL_ON_DEMAND;
+          case EXPLICIT -> Event.FILL_EXPLICIT;
+        };
+    this.kernel = kernel;
+    this.memory = memory;
+    this.tables = new RestrictedTables(memory);
+    for (Processor processor : machineProcessors) {
+      processors.add(new ProcessorSide(processor, vulnerabilities, leads));
+    }
+  }
+
+  /** One processor under this policy; carries out what the state machine decides. */
+  private final class ProcessorSide implements TransitionListener {
+    final DomainState state;
+    final PageWalker walker;
+
+    /** Takes operations if this policy acts on the processor; otherwise they are only counted. */
+    private final Microarchitecture silicon;
+
+    /** The latest exit by a fault, as long as the processor is unrestricted because of it. */
+    ExitLog.@Nullable Tally latest;
+
+    /** What called for that exit since: bits of page kinds, and {@link #ANOTHER_REASON}. */
+    long reasons;
+
+    /** Space of the address space that CR3 names; null until it is entered first. */
+    @Nullable RestrictedSpace space;
+
+    ProcessorSide(Processor processor, Set<Vulnerability> vulnerabilities, boolean leads) {
+      this.state = new DomainState(policy, vulnerabilities, this);
+      this.walker = new PageWalker(memory, processor.model().physicalAddressBits());
+      this.silicon = leads ? processor.microarchitecture() : Microarchitecture.NONE;
+    }
+
+    @Override
+    public void entered(Domain domain, @Nullable Domain previous) {
+      counting.entered(domain, previous);
+    }
+
+    @Override
+    public void exited(Domain domain, ExitReason reason) {
+      counting.exited(domain, reason);
+    }
+
+    @Override
+    public void relaxed(@Nullable Domain current) {
+      counting.relaxed(current);
+    }
+
+    @Override
+    public void cr3Written(@Nullable Domain domain, boolean keepTranslations) {
+      counting.cr3Written(domain, keepTranslations);
+      RestrictedSpace entered = domain == null ? null : byDomain.get(domain);
+      if (entered != null) {
+        silicon.writeRoot(entered.root, entered.pcid, keepTranslations);
+      } else if (space != null) {
+        silicon.writeRoot(space.guestRoot, 0, keepTranslations);
+      }
+    }
+
+    @Override
+    public void controlFlush(Set<HardwareOperation> operations) {
+      counting.controlFlush(operations);
+      flush(operations);
+    }
+
+    @Override
+    public void dataFlush(Set<HardwareOperation> operations) {
+      counting.dataFlush(operations);
+      flush(operations);
+    }
+
+    private void flush(Set<HardwareOperation> operations) {
+      for (HardwareOperation operation : operations) {
+        switch (operation) {
+          case CR3_WRITE -> {
+            // Reported by cr3Written.
+          }
+          case IBPB -> silicon.barrierIndirectBranchPredictions();
+          case RSB_FILL -> silicon.fillReturnStack();
+          case L1D_FLUSH -> silicon.flushL1Data();
+          case VERW -> silicon.clearBuffers();
+        }
+      }
+    }
+  }
+
+  public Policy policy() {
+    return policy;
+  }
+
+  /** Counts since the monitor was attached. */
+  public EventCounts counts() {
+    return counts;
+  }
+
+  /** Exits by cause, in the region of interest. */
+  public ExitLog exits() {
+    return exits;
+  }
+
+  /** Whether the direct map shows a frame in some restricted table. */
+  public boolean mapsDirectly(long frame) {
+    return directlyMapped.get((int) frame);
+  }
+
+  /** The tables, for accounts of what they hold. */
+  public RestrictedTables tables() {
+    return tables;
+  }
+
+  /**
+   * Accesses by stale translations of the guest's TLB, which restricted tables do not take over.
+   */
+  public long staleAccesses() {
+    return staleAccesses;
+  }
+
+  /** Pages taken out because the guest's own mapping changed. */
+  public long guestUnmaps() {
+    return guestUnmaps;
+  }
+
+  boolean restricted(int processor) {
+    return processors.get(processor).state.isRestricted();
+  }
+
+  /** Root of the tables that a processor runs on, 0 if it is unrestricted. */
+  long currentRoot(int processor) {
+    ProcessorSide side = processors.get(processor);
+    return side.state.isRestricted() && side.space != null ? side.space.root : 0;
+  }
+
+  /** Process of the domain that a processor runs in or ran in last, 0 if there is none. */
+  long currentMm(int processor) {
+    RestrictedSpace space = processors.get(processor).space;
+    return space == null ? 0 : space.domain.mm();
+  }
+
+  /** All restricted address spaces: roots of their tables, by the guest's roots. */
+  Map<Long, Long> roots() {
+    Map<Long, Long> roots = new HashMap<>();
+    spaces.forEach((guestRoot, space) -> roots.put(guestRoot, space.root));
+    return roots;
+  }
+
+  DomainState state(int processor) {
+    return processors.get(processor).state;
+  }
+
+  private RestrictedSpace spaceOf(long guestRoot) {
+    RestrictedSpace space = spaces.get(guestRoot);
+    if (space == null) {
+      long mm = kernel.mm(guestRoot);
+      // An address space whose process is not known is named by its tables.
+      Domain domain = new Domain(mm != 0 ? mm : guestRoot, DomainClass.USERSPACE);
+      space =
+          new RestrictedSpace(
+              domain, guestRoot, tables.createRoot(), FIRST_PCID + nextPcid++ % PCIDS);
+      spaces.put(guestRoot, space);
+      byDomain.put(domain, space);
+    }
+    return space;
+  }
+
+  /** The processor returns to user mode in an address space of the guest. */
+  void enter(int processor, long guestRoot) {
+    if (!policy.isolates()) {
+      return;
+    }
+    counts.increment(Event.ENTER_REQUEST);
+    ProcessorSide side = processors.get(processor);
+    RestrictedSpace space = side.space;
+    if (space == null || space.guestRoot != guestRoot) {
+      space = spaceOf(guestRoot);
+      side.space = space;
+    }
+    judgeLatestExit(side);
+    dropEphemeral(space);
+    tables.shareLowerHalf(space.root, guestRoot);
+    side.state.enter(space.domain);
+  }
+
+  private static void judgeLatestExit(ProcessorSide side) {
+    if (side.latest != null) {
+      if (Long.bitCount(side.reasons) == 1) {
+        side.latest.alone++;
+      }
+      side.latest = null;
+    }
+    side.reasons = 0;
+  }
+
+  private void dropEphemeral(RestrictedSpace space) {
+    while (space.ephemeralCount() > 0) {
+      unmapEphemeral(space);
+    }
+  }
+
+  private void unmapEphemeral(RestrictedSpace space) {
+    long page = space.removeOldestEphemeral();
+    tables.unmap(page);
+    directlyMapped.clear((int) (page - kernel.directMap(0) >>> 12));
+  }
+
+  /** Another address space of the guest is loaded. */
+  void addressSpaceChanged(Touch touch, int reason, long guestRoot) {
+    int processor = touch.processor.index();
+    counts.increment(Event.MM_SWITCH);
+    if (!policy.isolates()) {
+      return;
+    }
+    ProcessorSide side = processors.get(processor);
+    Domain next = kernel.mm(guestRoot) == 0 ? null : spaceOf(guestRoot).domain;
+    boolean before = side.state.isRestricted();
+    side.state.switchMm(next);
+    if (before && !side.state.isRestricted()) {
+      logExit(touch, ExitReason.CONTEXT_SWITCH, reason);
+    } else if (behaviour.onContextSwitch() != Behaviour.OnContextSwitch.STAY) {
+      side.reasons |= ANOTHER_REASON;
+    }
+    if (next != null) {
+      side.space = spaceOf(guestRoot);
+    }
+  }
+
+  private void logExit(Touch touch, ExitReason way, int reason) {
+    // At the entry from user mode there is no stack yet.
+    int stack = way == ExitReason.CONTEXT_SWITCH ? touch.stackNow() : touch.noStack();
+    exits.add(new ExitLog.Key(way, stack, null, reason, false), 0, now(touch));
+  }
+
+  private static long now(Touch touch) {
+    return touch.processor.clock().now();
+  }
+
+  /** Calls a step of the state machine that may leave the restricted address space. */
+  void stepThatMayExit(Touch touch, ExitReason way, int reason, Step step) {
+    ProcessorSide side = processors.get(touch.processor.index());
+    DomainState state = side.state;
+    boolean before = state.isRestricted();
+    step.on(state);
+    if (!before
+        && way == ExitReason.CONTEXT_SWITCH
+        && behaviour.onContextSwitch() == Behaviour.OnContextSwitch.EXIT) {
+      side.reasons |= ANOTHER_REASON;
+    }
+    if (before && !state.isRestricted()) {
+      logExit(touch, way, reason);
+    }
+  }
+
+  /** A step of the state machine. */
+  @FunctionalInterface
+  interface Step {
+    void on(DomainState state);
+  }
+
+  /**
+   * Decides about an access.
+   *
+   * @return whether the page stays reachable in every state of the processor under this policy
+   */
+  boolean admit(Touch touch, int reason) {
+    ProcessorSide side = processors.get(touch.processor.index());
+    RestrictedSpace space = side.space;
+    if (!policy.isolates()) {
+      return true;
+    }
+    if (space == null) {
+      return false;
+    }
+    boolean mapped = maps(side, space, touch);
+    if (!side.state.isRestricted() && !mapped) {
+      return noteUnrestricted(side, space, touch);
+    }
+    if (mapped) {
+      return !space.isEphemeral(touch.linear & ~0xfffL);
+    }
+    return resolve(side, space, touch, reason);
+  }
+
+  /**
+   * An unrestricted processor accesses what the restricted tables do not map: another reason for
+   * the exit that was made, or something that a policy with mappings ahead maps anyway.
+   */
+  private boolean noteUnrestricted(ProcessorSide side, RestrictedSpace space, Touch touch) {
+    Disposition disposition = disposition(touch);
+    if (disposition == Disposition.NONSENSITIVE && behaviour.fill() == Behaviour.Fill.EAGER) {
+      long entry = touch.guestEntry();
+      if (entry != 0 && (entry & RestrictedTables.ADDRESS) == touch.frame) {
+        fillGlobal(space, touch, entry);
+        return true;
+      }
+    } else if (disposition == Disposition.SENSITIVE && side.latest != null) {
+      side.reasons |= 1L << bit(touch.provenance().kind());
+    }
+    return false;
+  }
+
+  @SuppressWarnings("EnumOrdinal") // a set of kinds in one word, kept for a moment
+  private static int bit(PageKind kind) {
+    return kind.ordinal();
+  }
+
+  private void fillGlobal(RestrictedSpace space, Touch touch, long entry) {
+    fill(touch, entry);
+    tables.mapGlobal(touch.linear & ~0xfffL, entry);
+    tables.synchronize(space.root, touch.linear);
+  }
+
+  /** Whether the restricted tables permit the access and lead to the same frame as the guest's. */
+  private boolean maps(ProcessorSide side, RestrictedSpace space, Touch touch) {
+    if (walk(side, space, touch)) {
+      return true;
+    }
+    return tables.synchronize(space.root, touch.linear) && walk(side, space, touch);
+  }
+
+  private boolean walk(ProcessorSide side, RestrictedSpace space, Touch touch) {
+    PageWalker walker = side.walker;
+    return walker.walk(
+            touch.processor.state(), space.root, touch.linear, touch.access, false, false)
+        && walker.frame() == touch.frame;
+  }
+
+  /** The restricted tables do not map what a restricted processor accesses. */
+  private boolean resolve(ProcessorSide side, RestrictedSpace space, Touch touch, int reason) {
+    long entry = touch.guestEntry();
+    if (entry == 0 || (entry & RestrictedTables.ADDRESS) != touch.frame) {
+      // By a stale translation of the guest's TLB: nothing to fill in, and nothing to keep.
+      staleAccesses++;
+      return false;
+    }
+    Provenance provenance = touch.provenance();
+    Disposition disposition = disposition(touch);
+    switch (disposition) {
+      case NONSENSITIVE -> {
+        fillGlobal(space, touch, entry);
+        return true;
+      }
+      case LOCAL -> {
+        if (provenance.owner() != 0 && provenance.owner() == space.domain.mm()) {
+          fill(touch, entry);
+          tables.mapLocal(space.root, touch.linear & ~0xfffL, entry);
+          return true;
+        }
+      }
+      case EPHEMERAL -> {
+        mapEphemeral(space, touch, entry);
+        return false;
+      }
+      case SENSITIVE -> {}
+    }
+    side.reasons = 1L << bit(provenance.kind());
+    side.latest =
+        exits.add(
+            new ExitLog.Key(ExitReason.FAULT, touch.stack(), touch.datum(), reason, touch.write()),
+            touch.linear,
+            now(touch));
+    side.state.exit(ExitReason.FAULT);
+    return false;
+  }
+
+  private void fill(Touch touch, long entry) {
+    counts.increment(fillEvent);
+    remember(touch.linear & ~0xfffL, entry);
+  }
+
+  private void remember(long page, long entry) {
+    long frame = (entry & RestrictedTables.ADDRESS) >>> 12;
+    if (kernel.directMap(frame) == page) {
+      directlyMapped.set((int) frame);
+    } else {
+      List<Long> known = aliases.computeIfAbsent(frame, unused -> new ArrayList<>(1));
+      if (!known.contains(page)) {
+        known.add(page);
+      }
+    }
+  }
+
+  private void mapEphemeral(RestrictedSpace space, Touch touch, long entry) {
+    counts.increment(Event.EPHEMERAL_MAP);
+    if (space.ephemeralCount() >= Math.max(1, behaviour.ephemeralSlots())) {
+      unmapEphemeral(space);
+    }
+    long page = touch.linear & ~0xfffL;
+    tables.mapLocal(space.root, page, entry);
+    space.addEphemeral(page);
+    remember(page, entry);
+  }
+
+  /** The disposition of the page of an access. */
+  Disposition disposition(Touch touch) {
+    Provenance provenance = touch.provenance();
+    if (!mapping.dependsOnSymbols(provenance.kind())) {
+      return mapping.disposition(provenance, "");
+    }
+    Long page = touch.linear & ~0xfffL;
+    Disposition known = pageDispositions.get(page);
+    if (known == null) {
+      known = mapping.page(provenance, touch.symbols());
+      pageDispositions.put(page, known);
+    }
+    return known;
+  }
+
+  /** The disposition of any page, for accounts. */
+  public Disposition disposition(long linear, Provenance provenance) {
+    if (!mapping.dependsOnSymbols(provenance.kind())) {
+      return mapping.disposition(provenance, "");
+    }
+    return pageDispositions.computeIfAbsent(
+        linear & ~0xfffL,
+        page -> mapping.page(provenance, kernel.symbolsOn(page, provenance.kind())));
+  }
+
+  /**
+   * Pages of RAM were given to a new user, or freed.
+   *
+   * @param provenance what the page is now
+   * @return how many addresses no longer map it; their translations must go
+   */
+  int changedHands(long frame, Provenance provenance, List<Long> withdrawn) {
+    int removed = 0;
+    List<Long> others = aliases.remove(frame);
+    if (others != null) {
+      for (long page : others) {
+        if (tables.unmap(page)) {
+          withdrawn.add(page);
+          removed++;
+        }
+      }
+    }
+    if (!directlyMapped.get((int) frame)) {
+      return removed;
+    }
+    Disposition disposition = mapping.disposition(provenance, "");
+    if (disposition != Disposition.NONSENSITIVE) {
+      long page = kernel.directMap(frame);
+      directlyMapped.clear((int) frame);
+      if (tables.unmap(page)) {
+        withdrawn.add(page);
+        removed++;
+      }
+    }
+    return removed;
+  }
+
+  /** Pages left the restricted tables because their use changed: one shootdown for all of them. */
+  void unmapped(int pages) {
+    counts.add(Event.UNMAP, pages);
+    counts.increment(Event.SHOOTDOWN);
+  }
+
+  boolean unmapsFreePages() {
+    return policy.isolates() && behaviour.freePages() == Behaviour.FreePages.SENSITIVE;
+  }
+
+  /** The guest dropped translations of a page of the upper half. */
+  boolean revalidate(long linear, long guestEntry) {
+    long page = linear & ~0xfffL;
+    long entry = tables.globalEntry(page);
+    if (entry == 0 || ((entry ^ guestEntry) & COMPARED) != 0) {
+      if (tables.unmap(page)) {
+        guestUnmaps++;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** An address space of the guest is gone: its root page was freed. */
+  void destroySpace(long guestRoot) {
+    RestrictedSpace space = spaces.get(guestRoot);
+    if (space == null) {
+      return;
+    }
+    for (ProcessorSide side : processors) {
+      if (side.space == space) {
+        if (side.state.isRestricted()) {
+          return;
+        }
+        side.space = null;
+      }
+    }
+    spaces.remove(guestRoot);
+    byDomain.remove(space.domain, space);
+    tables.destroyRoot(space.root);
+  }
+}
