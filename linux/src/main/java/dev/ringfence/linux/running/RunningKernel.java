@@ -340,10 +340,10 @@ public final class RunningKernel {
     long idle = symbols.require("init_task");
     found.add(task(idle));
     long head = idle + task.tasks;
-    for (long at = memory.readLong(head);
-        at != head && at != 0 && found.size() < MOST_TASKS;
-        at = memory.readLong(at)) {
+    long at = memory.readLong(head);
+    for (int processes = 0; at != head && at != 0 && processes < MOST_TASKS; processes++) {
       addThreads(at - task.tasks, found);
+      at = memory.readLong(at);
     }
     return found;
   }

@@ -1,6 +1,7 @@
 package dev.ringfence.linux.running;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.machine.memory.PhysicalMemory;
 import java.util.ArrayList;
@@ -111,5 +112,14 @@ final class PageTablesTest {
         });
     assertEquals(List.of(0x2000L, 0x3000L, 0x4000L), tablesSeen);
     assertEquals(List.of(-4096L), pages);
+  }
+
+  @Test
+  void aVisitOfTablesThatReferToThemselvesEnds() {
+    for (long entry = 0; entry < 512; entry++) {
+      memory.writeLong(ROOT + 8 * entry, ROOT | PRESENT_WRITABLE);
+    }
+    int tablesSeen = tables.visit(ROOT, 0, -1, (linear, physical, bytes) -> {});
+    assertTrue(tablesSeen > memory.ramPages() && tablesSeen < 100 * memory.ramPages());
   }
 }
