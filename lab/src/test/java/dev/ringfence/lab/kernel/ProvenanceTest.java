@@ -2,6 +2,7 @@ package dev.ringfence.lab.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -18,6 +19,7 @@ import dev.ringfence.linux.provenance.ProvenanceReader;
 import dev.ringfence.linux.running.PageTables;
 import dev.ringfence.linux.running.RunningKernel;
 import dev.ringfence.linux.running.Task;
+import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.MachineConfiguration;
 import dev.ringfence.machine.cpu.Processor;
@@ -70,6 +72,9 @@ final class ProvenanceTest {
   /** What was seen from outside, at the marker. */
   private static @Nullable Seen seen;
 
+  /** The message for a kernel that is not up yet. */
+  private static String refused = "";
+
   /** What the guest's program printed, by the first word of each line. */
   private static final Map<String, List<String>> SAID = new HashMap<>();
 
@@ -119,6 +124,9 @@ final class ProvenanceTest {
     ByteArrayOutputStream output = new ByteArrayOutputStream();
     ByteArrayOutputStream console = new ByteArrayOutputStream();
     try (Machine machine = new Machine(MachineConfiguration.of(256L << 20, 2))) {
+      refused =
+          assertThrows(BadInputException.class, () -> RunningKernel.of(kernelImage, machine))
+              .getMessage();
       GuestSession session = new GuestSession(machine, 20_000_000_000L, console, output, false);
       guest.loadInto(machine);
       while (!RunningKernel.isUp(machine)) {
@@ -214,6 +222,11 @@ final class ProvenanceTest {
 
   private static List<String> said(String word) {
     return Objects.requireNonNull(SAID.get(word), () -> "the guest printed " + SAID.keySet());
+  }
+
+  @Test
+  void aKernelThatIsNotUpYetIsRefused() {
+    assertTrue(refused.endsWith("one that has not set its system call entry yet"), refused);
   }
 
   @Test

@@ -69,9 +69,6 @@ public final class AllocationTracker implements AutoCloseable {
   /** Most entries of a list or array of pages that are believed. */
   private static final int MOST_PAGES = 1 << 16;
 
-  /** Kernel stacks are no larger (THREAD_SIZE with KASAN). */
-  private static final int STACK_BYTES = 32 << 10;
-
   /** What wrapper functions have on the stack at most, between their caller and the allocator. */
   private static final int WRAPPER_FRAMES = 1024;
 
@@ -86,6 +83,7 @@ public final class AllocationTracker implements AutoCloseable {
   private final int hardwall;
   private final boolean manyTakesList;
   private final long directMap;
+  private final long stackBytes;
   private final int listPage;
   private final int batchFolios;
   private final int folioFlags;
@@ -172,6 +170,7 @@ public final class AllocationTracker implements AutoCloseable {
     hardwall = 1 << (int) types.enumValue("___GFP_HARDWALL_BIT").orElse(HARDWALL_BIT);
     manyTakesList = functions.allocateManyTakesList(image);
     directMap = kernel.layout().directMap();
+    stackBytes = kernel.stackBytes();
     listPage = types.offsetOf("page", "lru");
     boolean folios = types.hasStruct("folio_batch");
     batchFolios = folios ? types.offsetOf("folio_batch", "folios") : 0;
@@ -443,11 +442,14 @@ public final class AllocationTracker implements AutoCloseable {
     }
   }
 
+  /** The request that the code on a stack works for, or null. */
   private @Nullable Request innermost(int processor, long stack) {
     Request found = null;
     for (Request request : requests) {
-      if (request.processor == processor
-          && Long.compareUnsigned(request.stack - stack, STACK_BYTES) < 0
+      // Stacks of tasks are aligned to their size; a task may go on on another processor.
+      boolean same = ((request.stack ^ stack) & -stackBytes) == 0;
+      if ((same || request.processor == processor)
+          && Long.compareUnsigned(request.stack - stack, stackBytes) < 0
           && (found == null || Long.compareUnsigned(request.stack, found.stack) < 0)) {
         found = request;
       }

@@ -77,9 +77,11 @@ final class BootMemory {
   }
 
   private void set(long physical, long bytes, PageKind kind) {
-    for (long at = physical & -4096; at < physical + bytes; at += 4096) {
-      int page = memory.ramPage(at);
-      if (page >= 0) {
+    // Numbers of a broken guest may be anything.
+    int first = memory.ramPage(physical);
+    if (first >= 0) {
+      long end = Math.min(kinds.length, first + ((physical & 4095) + bytes + 4095 >>> 12));
+      for (int page = first; page < end; page++) {
         kinds[page] = kind;
       }
     }

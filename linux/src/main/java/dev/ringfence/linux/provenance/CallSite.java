@@ -38,6 +38,7 @@ record CallSite(long address, String function, PageKind kind) {
           Map.entry("spp_getpage", PageKind.PAGE_TABLE),
           Map.entry("__change_page_attr_set_clr", PageKind.PAGE_TABLE),
           Map.entry("__change_page_attr", PageKind.PAGE_TABLE),
+          Map.entry("init_espfix_ap", PageKind.PAGE_TABLE),
           Map.entry("split_large_page", PageKind.PAGE_TABLE),
           Map.entry("pti_user_pagetable_walk_p4d", PageKind.PAGE_TABLE),
           Map.entry("pti_user_pagetable_walk_pmd", PageKind.PAGE_TABLE),

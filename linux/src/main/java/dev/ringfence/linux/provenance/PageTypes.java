@@ -1,8 +1,8 @@
 package dev.ringfence.linux.provenance;
 
 import dev.ringfence.linux.image.KernelImage;
-import dev.ringfence.linux.type.TypeTable;
 import java.util.OptionalLong;
+import java.util.function.Function;
 
 /**
  * Marks of pages that are in no address space, in the field {@code page_type} that they share with
@@ -40,30 +40,39 @@ final class PageTypes {
 
   /** The encoding of a kernel. */
   static PageTypes of(KernelImage image) {
-    TypeTable types = image.types();
-    if (types.enumValue("PGTY_buddy").isPresent()) {
+    return of(image.types()::enumValue, image.isAtLeast(5, 11));
+  }
+
+  /**
+   * The encoding of a kernel.
+   *
+   * @param enumerators values of the kernel's enumerators by name
+   * @param sinceLinux511 whether it is at least Linux 5.11
+   */
+  static PageTypes of(Function<String, OptionalLong> enumerators, boolean sinceLinux511) {
+    if (enumerators.apply("PGTY_buddy").isPresent()) {
       return new PageTypes(
           true,
           0,
-          (int) types.enumValue("PGTY_buddy").getAsLong(),
-          (int) types.enumValue("PGTY_table").orElse(0),
-          (int) types.enumValue("PGTY_slab").orElse(0),
-          (int) types.enumValue("PGTY_large_kmalloc").orElse(0),
+          (int) enumerators.apply("PGTY_buddy").getAsLong(),
+          (int) enumerators.apply("PGTY_table").orElse(0),
+          (int) enumerators.apply("PGTY_slab").orElse(0),
+          (int) enumerators.apply("PGTY_large_kmalloc").orElse(0),
           0);
     }
-    OptionalLong slab = types.enumValue("PG_slab");
-    if (types.enumValue("PG_buddy").isPresent()) {
+    OptionalLong slab = enumerators.apply("PG_slab");
+    if (enumerators.apply("PG_buddy").isPresent()) {
       return new PageTypes(
           false,
-          (int) types.enumValue("PAGE_TYPE_BASE").orElse(0x8000_0000L),
-          (int) types.enumValue("PG_buddy").getAsLong(),
-          (int) types.enumValue("PG_table").orElse(0),
+          (int) enumerators.apply("PAGE_TYPE_BASE").orElse(0x8000_0000L),
+          (int) enumerators.apply("PG_buddy").getAsLong(),
+          (int) enumerators.apply("PG_table").orElse(0),
           (int) slab.orElse(0),
           0,
           0);
     }
     // Macros until here, which BTF does not have. 5.10 still had a mark before that of tables.
-    int table = image.isAtLeast(5, 11) ? 0x200 : 0x400;
+    int table = sinceLinux511 ? 0x200 : 0x400;
     boolean slabIsFlag = slab.isPresent() && slab.getAsLong() < BITS;
     return new PageTypes(
         false,

@@ -80,6 +80,9 @@ public final class ProvenanceReader {
 
   private final Map<Long, CacheName> cacheNames = new HashMap<>();
 
+  /** By page of struct cpu_entry_area, as far as they were asked for. */
+  private final @Nullable String[] entryAreaNames;
+
   /** A slab cache's name, with the pointer by which it was read. */
   private record CacheName(long pointer, String name) {}
 
@@ -116,6 +119,7 @@ public final class ProvenanceReader {
     sharedMemory = symbols.address("shmem_aops").orElse(0);
     hugePages = symbols.address("hugetlbfs_aops").orElse(0);
     secretMemory = symbols.address("secretmem_aops").orElse(0);
+    entryAreaNames = new String[Math.max(1, fields.sizeOf("cpu_entry_area") >>> 12)];
     unmarkedTables = new BitSet(physical.ramPages());
     refresh();
   }
@@ -549,15 +553,21 @@ public final class ProvenanceReader {
     return new Provenance(kind, nameOf(area, kind), owner, tracker.isUser(pfn));
   }
 
-  /** Which structure of the CPU entry area an address lies in. */
+  /** Which member of a processor's struct cpu_entry_area an address lies in; all are pages. */
   private String entryAreaName(long linear) {
     // The first page is the IDT; the areas of the processors follow, at random places since 6.2.
-    long offset = linear - KernelLayout.CPU_ENTRY_AREA - 4096;
-    if (offset < 0) {
+    long page = (linear - KernelLayout.CPU_ENTRY_AREA >>> 12) - 1;
+    if (page < 0) {
       return "idt";
     }
-    int bytes = kernel.types().sizeOf("cpu_entry_area");
-    return kernel.types().fieldAt("cpu_entry_area", (int) (offset % bytes));
+    int inArea = (int) (page % entryAreaNames.length);
+    String name = entryAreaNames[inArea];
+    if (name == null) {
+      String path = kernel.types().fieldAt("cpu_entry_area", inArea << 12);
+      name = path.split("[.\\[]", 2)[0];
+      entryAreaNames[inArea] = name;
+    }
+    return name;
   }
 
   private String fixmapName(long linear) {

@@ -9,6 +9,7 @@ import dev.ringfence.linux.type.TypeTable;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,7 +30,7 @@ final class VirtualAreas {
   private static final long VM_MAP = 4;
 
   /** More areas than a kernel has, and a depth that no balanced tree reaches: ends of walks. */
-  private static final int MOST_AREAS = 1_000_000;
+  private static final int MOST_AREAS = 100_000;
 
   private static final int MOST_DEPTH = 64;
 
@@ -88,7 +89,7 @@ final class VirtualAreas {
     memory = kernel.memory();
     physical = kernel.machine().memory();
     TypeTable types = kernel.types();
-    stackBytes = types.hasStruct("thread_union") ? types.sizeOf("thread_union") : 16384;
+    stackBytes = kernel.stackBytes();
     start = types.offsetOf("vmap_area", "va_start");
     end = types.offsetOf("vmap_area", "va_end");
     node = types.offsetOf("vmap_area", "rb_node");
@@ -174,12 +175,13 @@ final class VirtualAreas {
     return known;
   }
 
-  /** All areas now, by tree and address. */
-  List<Area> all() {
+  /** All areas now, by address. */
+  private List<Area> all() {
     List<Area> found = new ArrayList<>();
     for (long root : roots) {
       addSubtree(memory.readLong(root), 0, found);
     }
+    found.sort(Comparator.comparing(Area::start, Long::compareUnsigned));
     return found;
   }
 
@@ -198,13 +200,20 @@ final class VirtualAreas {
     // Modules come and go with their symbols.
     callers.clear();
     Arrays.fill(areaOfPage, 0);
-    for (int i = 0; i < areas.size(); i++) {
+    int tables = 0;
+    long mapped = 0;
+    for (int i = 0; i < areas.size() && tables <= 4 * areaOfPage.length; i++) {
       Area area = areas.get(i);
-      if (area.kind() != PageKind.DEVICE && area.end() != area.start()) {
+      // Areas of a kernel that is not broken do not overlap.
+      boolean disjoint =
+          Long.compareUnsigned(area.start(), mapped) >= 0
+              && Long.compareUnsigned(area.start(), area.end()) < 0;
+      if (disjoint && area.kind() != PageKind.DEVICE) {
         int number = i + 1;
         PageTables.Visitor visitor =
             (linear, frame, bytes) -> setPages(number, linear, frame, bytes);
-        kernel.tables().visit(kernel.rootTable(), area.start(), area.end() - 1, visitor);
+        mapped = area.end();
+        tables += kernel.tables().visit(kernel.rootTable(), area.start(), area.end() - 1, visitor);
       }
     }
   }

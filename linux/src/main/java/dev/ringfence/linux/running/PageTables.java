@@ -36,8 +36,12 @@ public final class PageTables {
 
   private final PhysicalMemory memory;
 
+  /** Tables after which a visit ends. */
+  private final int mostTables;
+
   PageTables(PhysicalMemory memory) {
     this.memory = memory;
+    mostTables = (int) Math.min(4096 + 4L * memory.ramPages(), Integer.MAX_VALUE - 1);
   }
 
   /** Reads 8 bytes of RAM; 0 elsewhere. */
@@ -67,20 +71,25 @@ public final class PageTables {
   }
 
   /**
-   * Visits tables and pages of a range, by rising address.
+   * Visits tables and pages of a range, by rising address. Tables of a broken guest may refer to
+   * each other in circles; the visit ends when it has seen several times more tables than RAM has
+   * pages.
    *
    * @param root physical address of the top table
    * @param start first linear address
    * @param last last linear address, inclusive, so that a range can end at the top
+   * @return how many tables below the top one were visited
    */
-  public void visit(long root, long start, long last, Visitor visitor) {
-    visit(root, TOP_SHIFT, start, last, visitor);
+  public int visit(long root, long start, long last, Visitor visitor) {
+    return visit(root, TOP_SHIFT, start, last, visitor, 0);
   }
 
-  private void visit(long table, int shift, long start, long last, Visitor visitor) {
+  private int visit(
+      long table, int shift, long start, long last, Visitor visitor, int visitedBefore) {
+    int visited = visitedBefore;
     long bytes = 1L << shift;
     long at = start & -bytes;
-    while (true) {
+    while (visited <= mostTables) {
       long entry = entry(table + ((at >>> shift & 0x1ff) << 3));
       if ((entry & PRESENT) != 0) {
         if (shift == PAGE_SHIFT || shift < TOP_SHIFT && (entry & LARGE) != 0) {
@@ -91,13 +100,14 @@ public final class PageTables {
           long from = Long.compareUnsigned(at, start) < 0 ? start : at;
           long end = at + bytes - 1;
           long to = Long.compareUnsigned(end, last) > 0 ? last : end;
-          visit(lower, shift - BITS_OF_LEVEL, from, to, visitor);
+          visited = visit(lower, shift - BITS_OF_LEVEL, from, to, visitor, visited + 1);
         }
       }
       if (Long.compareUnsigned(last - at, bytes) < 0) {
-        return;
+        break;
       }
       at += bytes;
     }
+    return visited;
   }
 }

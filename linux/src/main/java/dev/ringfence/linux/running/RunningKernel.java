@@ -38,6 +38,9 @@ public final class RunningKernel {
   /** More tasks than a guest of ours has: the end of walks over a broken list. */
   private static final int MOST_TASKS = 100_000;
 
+  /** THREAD_SIZE without KASAN (arch/x86/include/asm/page_64_types.h). */
+  private static final int STACK_BYTES = 16 << 10;
+
   private static final int COMM_BYTES = 16;
   private static final int MOST_BANNER = 512;
 
@@ -326,16 +329,21 @@ public final class RunningKernel {
         memory.readLong(address + task.stack));
   }
 
+  /** Bytes of a task's kernel stack (THREAD_SIZE), to which stacks are aligned. */
+  public int stackBytes() {
+    return types.hasStruct("thread_union") ? types.sizeOf("thread_union") : STACK_BYTES;
+  }
+
   /** All tasks that have not been reaped, threads included; the idle task is first. */
   public List<Task> tasks() {
     List<Task> found = new ArrayList<>();
     long idle = symbols.require("init_task");
     found.add(task(idle));
     long head = idle + task.tasks;
-    for (long at = memory.readLong(head);
-        at != head && at != 0 && found.size() < MOST_TASKS;
-        at = memory.readLong(at)) {
+    long at = memory.readLong(head);
+    for (int processes = 0; at != head && at != 0 && processes < MOST_TASKS; processes++) {
       addThreads(at - task.tasks, found);
+      at = memory.readLong(at);
     }
     return found;
   }
