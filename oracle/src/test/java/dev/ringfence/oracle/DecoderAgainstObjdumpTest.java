@@ -6,22 +6,17 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
-import dev.ringfence.lab.guest.GuestRequest;
-import dev.ringfence.lab.guest.PreparedGuest;
+import dev.ringfence.linux.image.KernelPayload;
 import dev.ringfence.machine.decode.Decoder;
 import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.decode.InstructionTable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
-import java.util.stream.Stream;
-import org.apache.commons.compress.archivers.ar.ArArchiveInputStream;
-import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -40,6 +35,9 @@ final class DecoderAgainstObjdumpTest {
 
   private static final int RANDOM_BYTES = 1 << 20;
 
+  private static final GuestPreparation PREPARATION =
+      new GuestPreparation(GuestCache.ofUser(), line -> {});
+
   private final Decoder decoder = new Decoder(InstructionTable.standard());
   private final OperationNames names = OperationNames.read();
   private final Map<String, String> differences = new TreeMap<>();
@@ -53,16 +51,10 @@ final class DecoderAgainstObjdumpTest {
     assumeTrue(Objdump.installed(), "objdump is not installed (package binutils)");
   }
 
-  private static PreparedGuest guest() {
-    return new GuestPreparation(GuestCache.ofUser(), line -> {})
-        .prepare(GuestRequest.ofCommand("true"));
-  }
-
   @Test
   void theTextOfBusybox() throws IOException {
-    guest();
     Path busybox = folder.resolve("busybox");
-    Files.write(busybox, fileInPackage(cached("busybox-static_"), "bin/busybox"));
+    Files.write(busybox, PREPARATION.busyboxProgram());
 
     Objdump.list(List.of("-d", "-j", ".text", busybox.toString()), line -> compare(line, 64));
 
@@ -70,43 +62,11 @@ final class DecoderAgainstObjdumpTest {
     report();
   }
 
-  /** A package that preparing the guest has fetched. */
-  private static Path cached(String prefix) throws IOException {
-    String configured = System.getenv("XDG_CACHE_HOME");
-    Path cache =
-        configured != null && configured.startsWith("/")
-            ? Path.of(configured)
-            : Path.of(System.getProperty("user.home"), ".cache");
-    try (Stream<Path> files = Files.list(cache.resolve("ringfence/packages"))) {
-      return files
-          .filter(file -> file.getFileName().toString().startsWith(prefix))
-          .max(Comparator.naturalOrder())
-          .orElseThrow();
-    }
-  }
-
-  private static byte[] fileInPackage(Path deb, String name) throws IOException {
-    try (ArArchiveInputStream archive = new ArArchiveInputStream(Files.newInputStream(deb))) {
-      for (var member = archive.getNextEntry(); member != null; member = archive.getNextEntry()) {
-        if (member.getName().startsWith("data.tar")) {
-          TarArchiveInputStream tar =
-              new TarArchiveInputStream(KernelPayload.decompress(archive.readAllBytes()));
-          for (var file = tar.getNextEntry(); file != null; file = tar.getNextEntry()) {
-            if (file.getName().endsWith(name)) {
-              return tar.readAllBytes();
-            }
-          }
-        }
-      }
-    }
-    throw new IOException(deb + ": expected " + name + ", found none");
-  }
-
   @Test
   void theKernelsText() throws IOException {
     Path kernel = folder.resolve("vmlinux");
-    byte[] image = Files.readAllBytes(Path.of(guest().image().file().name()));
-    Files.write(kernel, KernelPayload.extract(image));
+    Path image = PREPARATION.defaultKernelImage();
+    Files.write(kernel, KernelPayload.extract(Files.readAllBytes(image), image.toString()));
 
     Objdump.list(List.of("-d", "-j", ".text", kernel.toString()), line -> compare(line, 64));
 

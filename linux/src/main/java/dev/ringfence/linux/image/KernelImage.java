@@ -28,6 +28,7 @@ public final class KernelImage {
   private static final int LONGEST_BANNER = 1024;
   private static final Pattern RELEASE =
       Pattern.compile("Linux version ((\\d{1,4})\\.(\\d{1,4})\\S*) .*");
+  private static final Pattern BUILD = Pattern.compile(" #\\d");
   private static final int OLDEST_MAJOR = 5;
   private static final int OLDEST_MINOR = 10;
   private static final String WHICH_WORK =
@@ -98,7 +99,12 @@ public final class KernelImage {
     return new KernelImage(Bytes.of(KernelPayload.extract(image, name), name));
   }
 
+  /**
+   * The text of {@code linux_banner}. Since Linux 6.1 the file holds another one, a weak definition
+   * that the linker did not use, without the number of the build.
+   */
   private String findBanner() {
+    String found = "";
     for (ElfFile.Segment segment : elf.segments()) {
       Bytes content = segment.content();
       for (int at = content.indexOf(BANNER, 0); at >= 0; at = content.indexOf(BANNER, at + 1)) {
@@ -108,11 +114,14 @@ public final class KernelImage {
         }
         String text = content.string(at, end - at);
         if (RELEASE.matcher(text).matches()) {
-          return text;
+          if (BUILD.matcher(text).find()) {
+            return text;
+          }
+          found = found.isEmpty() ? text : found;
         }
       }
     }
-    return "";
+    return found;
   }
 
   /** The name of the file that messages use. */
