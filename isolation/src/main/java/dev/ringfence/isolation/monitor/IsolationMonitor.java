@@ -4,7 +4,6 @@ import dev.ringfence.isolation.cost.Event;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.Vulnerability;
 import dev.ringfence.isolation.transition.EntryKind;
-import dev.ringfence.isolation.transition.ExitReason;
 import dev.ringfence.linux.provenance.AllocationTracker;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
@@ -48,6 +47,7 @@ public final class IsolationMonitor implements AutoCloseable {
   private final List<RunListener> listeners = new ArrayList<>();
   private final Map<Integer, Long> entries = new TreeMap<>();
   private final List<Long> withdrawn = new ArrayList<>();
+  private final UnmarkedPages unmarked = new UnmarkedPages();
   private final Timeline entryTimes = new Timeline();
   private boolean recording = true;
 
@@ -211,6 +211,9 @@ public final class IsolationMonitor implements AutoCloseable {
       for (int i = 0; i < policies.size(); i++) {
         lasting &= policies.get(i).admit(touch, reason);
       }
+      if (touch.filledUnmarked) {
+        unmarked.add(touch.frame >>> 12);
+      }
       if (!lasting) {
         context.widened = true;
       }
@@ -234,11 +237,9 @@ public final class IsolationMonitor implements AutoCloseable {
       }
       context.task.entered(reason);
       EntryKind kind = kind(entry);
-      ExitReason way =
-          kind == EntryKind.SYSTEM_CALL ? ExitReason.KERNEL_ENTRY : ExitReason.INTERRUPT;
       for (PolicyRun policy : policies) {
         policy.counts().increment(Event.KERNEL_ENTRY);
-        policy.stepThatMayExit(context.touch, way, reason, state -> state.kernelEntered(kind));
+        policy.stepThatMayExit(context.touch, reason, state -> state.kernelEntered(kind));
       }
     }
 
@@ -267,6 +268,7 @@ public final class IsolationMonitor implements AutoCloseable {
     public void kernelLeft(Processor processor) {
       ProcessorContext context = context(processor);
       context.task.left();
+      unmarked.look(this::isStillUnmarked);
       for (PolicyRun policy : policies) {
         policy.enter(processor.index(), context.addressSpace);
       }
@@ -285,8 +287,7 @@ public final class IsolationMonitor implements AutoCloseable {
       int reason = EntryReason.of(entry, vector);
       context.task.interrupted(reason);
       for (PolicyRun policy : policies) {
-        policy.stepThatMayExit(
-            context.touch, ExitReason.INTERRUPT, reason, state -> state.interrupted());
+        policy.stepThatMayExit(context.touch, reason, state -> state.interrupted());
       }
     }
 
@@ -317,6 +318,11 @@ public final class IsolationMonitor implements AutoCloseable {
       int reason = context.task.reason();
       for (PolicyRun policy : policies) {
         policy.addressSpaceChanged(context.touch, reason, next);
+      }
+      long task = kernel.currentTask(processor.state(), processor.index());
+      if (kernel.mm(next) != 0 && kernel.mm(next) == kernel.mmOfTask(task)) {
+        // The task has changed its process, by execve(2): its stack has a new owner.
+        takeStack(task);
       }
       // A policy that changed from one restricted address space to another has other local pages.
       processor.memory().restrict();
@@ -355,17 +361,28 @@ public final class IsolationMonitor implements AutoCloseable {
       int reason = context.task.reason();
       if (previousEnded) {
         tasks.remove(previous);
+        takeStack(previous);
       }
       context.task = task(next);
       for (int i = 0; i < policies.size(); i++) {
-        int policy = i;
-        policies
-            .get(i)
-            .stepThatMayExit(
-                context.touch,
-                ExitReason.CONTEXT_SWITCH,
-                reason,
-                state -> state.taskSwitched(context.task.states[policy]));
+        policies.get(i).taskSwitched(context.touch, reason, context.task.states[i]);
+      }
+    }
+
+    /** The stack of a task that has ended goes to another, without the page allocator. */
+    private void takeStack(long task) {
+      long stack = kernel.stack(task);
+      for (PolicyRun policy : policies) {
+        int removed = 0;
+        for (long page = stack; page < stack + kernel.stackBytes(); page += 4096) {
+          if (policy.unmapLocal(page)) {
+            removed++;
+            shootDown(page);
+          }
+        }
+        if (removed > 0) {
+          policy.unmapped(removed);
+        }
       }
     }
 
@@ -384,6 +401,16 @@ public final class IsolationMonitor implements AutoCloseable {
         }
       }
       changeHands("freed", pfn, pages, new Provenance(PageKind.FREE, "", 0, false));
+    }
+
+    /** Takes a page out of restricted tables that turned out to be something sensitive. */
+    private boolean isStillUnmarked(long frame) {
+      Provenance now = kernel.provenanceOfFrame(frame);
+      if (Touch.isUnmarked(now)) {
+        return true;
+      }
+      changeHands("marked " + now.kind().id(), frame, 1, now);
+      return false;
     }
 
     private void changeHands(String what, long pfn, int pages, Provenance provenance) {

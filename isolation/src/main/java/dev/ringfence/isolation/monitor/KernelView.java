@@ -70,6 +70,15 @@ public interface KernelView {
   /** The task that a processor runs now; any number that names it. */
   long currentTask(ProcessorState state, int processor);
 
+  /** The process of a task, 0 for a task of the kernel's own. */
+  long mmOfTask(long task);
+
+  /** Lowest address of a task's kernel stack. */
+  long stack(long task);
+
+  /** Bytes of a kernel stack. */
+  int stackBytes();
+
   /**
    * Observes task switches and the page allocator.
    *

@@ -8,6 +8,7 @@ import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.linux.provenance.ProvenanceReader;
 import dev.ringfence.linux.running.LoadedModule;
 import dev.ringfence.linux.running.RunningKernel;
+import dev.ringfence.linux.running.Task;
 import dev.ringfence.linux.stack.OrcTable;
 import dev.ringfence.linux.stack.StackUnwinder;
 import dev.ringfence.linux.symbol.Symbol;
@@ -79,7 +80,9 @@ public final class LinuxKernel implements KernelView {
   private final Map<String, String> cacheTypes = new HashMap<>();
 
   /**
-   * Connects to the kernel that runs in a machine.
+   * Connects to the kernel that runs in a machine, and begins to note who allocates which page:
+   * best when the kernel has just come up ({@link RunningKernel#isUp}), as pages without a mark of
+   * their own are known by their allocation only.
    *
    * @param image that was booted
    * @throws dev.ringfence.machine.BadInputException if the kernel cannot be read
@@ -100,6 +103,7 @@ public final class LinuxKernel implements KernelView {
         types.offsetOf("task_struct", types.has("task_struct", "__state") ? "__state" : "state");
     switchTo = kernel.physicalOf(kernel.symbols().require("__switch_to"));
     systemCalls = kernel.symbols().address("sys_call_table").orElse(0);
+    tracker.start();
   }
 
   /** The kernel, for more. */
@@ -123,6 +127,21 @@ public final class LinuxKernel implements KernelView {
 
   @Override
   public Provenance provenance(long linear, long physical) {
+    Provenance known = reader.of(linear, physical);
+    return known.kind() == PageKind.TASK_STACK && known.owner() == 0
+        ? ofStack(linear, physical, known)
+        : known;
+  }
+
+  /** The stack of a task that the reader has not met yet: one that runs now tells whose it is. */
+  private Provenance ofStack(long linear, long physical, Provenance known) {
+    for (int cpu = 0; cpu < kernel.machine().processors().size(); cpu++) {
+      Task task = kernel.task(kernel.currentTask(cpu));
+      if (Long.compareUnsigned(linear - task.stack(), kernel.stackBytes()) < 0) {
+        return new Provenance(PageKind.TASK_STACK, known.name(), task.mm(), known.user());
+      }
+    }
+    reader.refresh();
     return reader.of(linear, physical);
   }
 
@@ -171,8 +190,12 @@ public final class LinuxKernel implements KernelView {
       }
     }
     List<String> names = new ArrayList<>();
-    // The symbol before may reach into the range.
-    for (int i = Math.max(0, low - 1);
+    // Symbols before, several at one address perhaps, may reach into the range.
+    int first = Math.max(0, low - 1);
+    while (first > 0 && all.get(first - 1).address() == all.get(first).address()) {
+      first--;
+    }
+    for (int i = first;
         i < all.size() && Long.compareUnsigned(all.get(i).address(), start + bytes) < 0;
         i++) {
       names.add(all.get(i).name());
@@ -283,6 +306,21 @@ public final class LinuxKernel implements KernelView {
   }
 
   @Override
+  public long mmOfTask(long task) {
+    return kernel.mmOf(task);
+  }
+
+  @Override
+  public long stack(long task) {
+    return kernel.task(task).stack();
+  }
+
+  @Override
+  public int stackBytes() {
+    return kernel.stackBytes();
+  }
+
+  @Override
   public void observe(TaskListener tasks, AllocationTracker.Listener listener) {
     kernel
         .machine()
@@ -296,7 +334,6 @@ public final class LinuxKernel implements KernelView {
               tasks.switched(processor, previous, r[Slot.RSI], ended);
             });
     tracker.setListener(listener);
-    tracker.start();
   }
 
   @Override

@@ -14,6 +14,7 @@ import dev.ringfence.isolation.table.RestrictedTables;
 import dev.ringfence.isolation.transition.Domain;
 import dev.ringfence.isolation.transition.DomainState;
 import dev.ringfence.isolation.transition.ExitReason;
+import dev.ringfence.isolation.transition.TaskState;
 import dev.ringfence.isolation.transition.TransitionListener;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
@@ -114,6 +115,9 @@ public final class PolicyRun {
     /** What called for that exit since: bits of page kinds, and {@link #ANOTHER_REASON}. */
     long reasons;
 
+    /** Why it was left last. */
+    ExitReason latestReason = ExitReason.OTHER;
+
     /** Space of the address space that CR3 names; null until it is entered first. */
     @Nullable RestrictedSpace space;
 
@@ -130,6 +134,7 @@ public final class PolicyRun {
 
     @Override
     public void exited(Domain domain, ExitReason reason) {
+      latestReason = reason;
       counting.exited(domain, reason);
     }
 
@@ -326,19 +331,23 @@ public final class PolicyRun {
   }
 
   /** Calls a step of the state machine that may leave the restricted address space. */
-  void stepThatMayExit(Touch touch, ExitReason way, int reason, Step step) {
+  void stepThatMayExit(Touch touch, int reason, Step step) {
     ProcessorSide side = processors.get(touch.processor.index());
     DomainState state = side.state;
     boolean before = state.isRestricted();
     step.on(state);
-    if (!before
-        && way == ExitReason.CONTEXT_SWITCH
-        && behaviour.onContextSwitch() == Behaviour.OnContextSwitch.EXIT) {
+    if (before && !state.isRestricted()) {
+      logExit(touch, side.latestReason, reason);
+    }
+  }
+
+  /** Another task gets the processor. */
+  void taskSwitched(Touch touch, int reason, TaskState next) {
+    ProcessorSide side = processors.get(touch.processor.index());
+    if (behaviour.onContextSwitch() == Behaviour.OnContextSwitch.EXIT) {
       side.reasons |= ANOTHER_REASON;
     }
-    if (before && !state.isRestricted()) {
-      logExit(touch, way, reason);
-    }
+    stepThatMayExit(touch, reason, state -> state.taskSwitched(next));
   }
 
   /** A step of the state machine. */
@@ -455,6 +464,7 @@ public final class PolicyRun {
 
   private void fill(Touch touch, long entry) {
     counts.increment(fillEvent);
+    touch.filledUnmarked |= Touch.isUnmarked(touch.provenance());
     remember(touch.linear & ~0xfffL, entry);
   }
 
@@ -536,6 +546,11 @@ public final class PolicyRun {
       }
     }
     return removed;
+  }
+
+  /** Takes out a page that some domain alone maps. */
+  boolean unmapLocal(long page) {
+    return tables.globalEntry(page) == 0 && tables.unmap(page);
   }
 
   /** Pages left the restricted tables because their use changed: one shootdown for all of them. */

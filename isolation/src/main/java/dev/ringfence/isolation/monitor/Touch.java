@@ -1,6 +1,7 @@
 package dev.ringfence.isolation.monitor;
 
 import dev.ringfence.isolation.table.RestrictedTables;
+import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.memory.PhysicalMemory;
@@ -26,6 +27,9 @@ final class Touch {
   int access;
   long frame;
 
+  /** Whether a policy took over the page while nothing but its allocation told what it is. */
+  boolean filledUnmarked;
+
   private @Nullable Provenance provenance;
   private @Nullable List<String> symbols;
   private @Nullable Datum datum;
@@ -49,6 +53,13 @@ final class Touch {
     datum = null;
     guestWalked = false;
     stack = -1;
+    filledUnmarked = false;
+  }
+
+  /** Whether the flags of its allocation are all that is known of a page. */
+  static boolean isUnmarked(Provenance provenance) {
+    return provenance.kind() == PageKind.KERNEL_ALLOCATION
+        || provenance.kind() == PageKind.USER_ALLOCATION;
   }
 
   boolean write() {

@@ -6,6 +6,7 @@ import dev.ringfence.isolation.monitor.IsolationMonitor;
 import dev.ringfence.isolation.monitor.KernelView;
 import dev.ringfence.isolation.monitor.LinuxKernel;
 import dev.ringfence.isolation.policy.Behaviour;
+import dev.ringfence.isolation.policy.KernelNames;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.UnknownName;
 import dev.ringfence.lab.result.RunResult;
@@ -13,6 +14,7 @@ import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
 import dev.ringfence.lab.workload.Marker;
 import dev.ringfence.linux.image.KernelImage;
+import dev.ringfence.linux.running.RunningKernel;
 import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.Machine;
@@ -104,8 +106,7 @@ public final class IsolationRun {
       Manifest manifest =
           Manifest.of(
               version, experiment.configuration(), experiment.request(), experiment.guest());
-      boot(machine, session);
-      KernelView kernel = view(image, machine);
+      KernelView kernel = boot(machine, session, image);
       try (IsolationMonitor monitor =
           new IsolationMonitor(
               machine, kernel, experiment.policies(), experiment.costs().vulnerabilities())) {
@@ -136,25 +137,22 @@ public final class IsolationRun {
     return policy.isolates() && policy.behaviour().onKernelEntry() != Behaviour.OnKernelEntry.EXIT;
   }
 
-  private KernelView view(@Nullable KernelImage image, Machine machine) {
-    if (image == null) {
-      return new OpaqueKernel();
-    }
-    LinuxKernel kernel = new LinuxKernel(image, machine);
+  private void checkNames(LinuxKernel kernel) {
     List<String> unknown = new ArrayList<>();
+    KernelNames names = kernel.names();
     for (Policy policy : experiment.policies()) {
-      for (UnknownName name : policy.checkNames(kernel.names())) {
+      for (UnknownName name : policy.checkNames(names)) {
         unknown.add(name.message());
       }
     }
     if (!unknown.isEmpty()) {
       throw new BadInputException(String.join(System.lineSeparator() + "  ", unknown));
     }
-    return kernel;
   }
 
   /** Runs until the workload's command begins, or the first user instruction. */
-  private void boot(Machine machine, GuestSession session) {
+  private KernelView boot(Machine machine, GuestSession session, @Nullable KernelImage image) {
+    KernelView kernel = null;
     boolean[] user = {false};
     Probe firstUser =
         new Probe() {
@@ -175,9 +173,17 @@ public final class IsolationRun {
       if (interrupted) {
         throw new BadInputException("interrupted while the guest booted: nothing was counted yet");
       }
+      if (kernel == null && image != null && RunningKernel.isUp(machine)) {
+        kernel = new LinuxKernel(image, machine);
+      }
       progress.accept(new Progress("booting", machine.instructions()));
     }
     machine.probes().remove(firstUser);
+    if (kernel instanceof LinuxKernel linux) {
+      checkNames(linux);
+      return linux;
+    }
+    return new OpaqueKernel();
   }
 
   private Outcome measure(

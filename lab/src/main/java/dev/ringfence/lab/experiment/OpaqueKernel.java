@@ -82,6 +82,21 @@ final class OpaqueKernel implements KernelView {
   }
 
   @Override
+  public long mmOfTask(long task) {
+    return 0;
+  }
+
+  @Override
+  public long stack(long task) {
+    return 0;
+  }
+
+  @Override
+  public int stackBytes() {
+    return 0;
+  }
+
+  @Override
   public void observe(TaskListener tasks, AllocationTracker.Listener listener) {}
 
   @Override

@@ -308,9 +308,14 @@ public final class ProvenanceReader {
     };
   }
 
+  /**
+   * The process whose stack it is; 0 if its task is not known, or is no longer that of the stack.
+   */
   private long stackOwner(long stack) {
     Task task = stacks.get(stack);
-    return task == null ? 0 : kernel.mmOf(task.address());
+    return task == null || kernel.task(task.address()).stack() != stack
+        ? 0
+        : kernel.mmOf(task.address());
   }
 
   /** Whether a page was allocated for user data, or is user data by its kind. */
