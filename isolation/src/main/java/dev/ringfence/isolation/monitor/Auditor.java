@@ -28,6 +28,14 @@ public final class Auditor implements IsolationMonitor.RunListener {
 
   private final long[][] signatures;
 
+  // What the kernel says of a RAM page, asked once for all policies at an enter: the tables of
+  // policies hold much the same pages.
+  private final long[] lookedAt;
+  private final long[] lookedLinear;
+  private final long[] lookedGuest;
+  private final long[] lookedSignature;
+  private long look;
+
   private final String[] history = new String[HISTORY];
   private final long[] historyFrames = new long[HISTORY];
   private long events;
@@ -42,6 +50,10 @@ public final class Auditor implements IsolationMonitor.RunListener {
     this.policies = monitor.policies();
     linears = new long[policies.size()][physical.ramPages()];
     signatures = new long[policies.size()][physical.ramPages()];
+    lookedAt = new long[physical.ramPages()];
+    lookedLinear = new long[physical.ramPages()];
+    lookedGuest = new long[physical.ramPages()];
+    lookedSignature = new long[physical.ramPages()];
     monitor.add(this);
   }
 
@@ -69,6 +81,7 @@ public final class Auditor implements IsolationMonitor.RunListener {
 
   @Override
   public void entered(Processor processor) {
+    look++;
     for (int i = 0; i < policies.size(); i++) {
       PolicyRun policy = policies.get(i);
       if (policy.restricted(processor.index())) {
@@ -93,14 +106,27 @@ public final class Auditor implements IsolationMonitor.RunListener {
   private void audit(int number, Processor processor, long linear, long entry) {
     leaves++;
     PolicyRun policy = policies.get(number);
-    long guest = monitor.guestEntry(processor, linear);
+    long address = entry & RestrictedTables.ADDRESS;
+    int page = physical.ramPage(address);
+    long guest;
+    long signature;
+    if (page >= 0 && lookedAt[page] == look && lookedLinear[page] == linear) {
+      guest = lookedGuest[page];
+      signature = lookedSignature[page];
+    } else {
+      guest = monitor.guestEntry(processor, linear);
+      signature = page < 0 ? 0 : kernel.signature(address >>> 12);
+      if (page >= 0) {
+        lookedAt[page] = look;
+        lookedLinear[page] = linear;
+        lookedGuest[page] = guest;
+        lookedSignature[page] = signature;
+      }
+    }
     if (((guest ^ entry) & PolicyRun.COMPARED) != 0) {
       throw violation(
           policy, linear, entry, "the kernel's tables map the address as %x".formatted(guest));
     }
-    long address = entry & RestrictedTables.ADDRESS;
-    int page = physical.ramPage(address);
-    long signature = page < 0 ? 0 : kernel.signature(address >>> 12);
     if (page >= 0 && linears[number][page] == linear && signatures[number][page] == signature) {
       return;
     }
