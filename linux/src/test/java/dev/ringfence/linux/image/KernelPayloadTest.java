@@ -28,6 +28,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 final class KernelPayloadTest {
   private static final int SETUP = 1024;
 
+  /** The kernel's build makes blocks of 8 MiB; smaller ones are as valid. */
+  private static final int LZ4_BLOCK = 10_000;
+
   enum Compression {
     NONE,
     GZIP,
@@ -42,10 +45,10 @@ final class KernelPayloadTest {
       ByteArrayOutputStream out = new ByteArrayOutputStream();
       if (this == LZ4) {
         out.write(number(0x184c2102));
-        for (int at = 0; at < content.length; at += 8 << 20) {
+        for (int at = 0; at < content.length; at += LZ4_BLOCK) {
           ByteArrayOutputStream block = new ByteArrayOutputStream();
           try (OutputStream packer = new BlockLZ4CompressorOutputStream(block)) {
-            packer.write(content, at, Math.min(8 << 20, content.length - at));
+            packer.write(content, at, Math.min(LZ4_BLOCK, content.length - at));
           }
           out.write(number(block.size()));
           block.writeTo(out);
@@ -107,21 +110,14 @@ final class KernelPayloadTest {
   @ParameterizedTest
   @EnumSource(Compression.class)
   void whatWasPackedComesOut(Compression compression) throws IOException {
-    byte[] content = content(300_000);
+    byte[] content = content(60_000);
     assertArrayEquals(content, KernelPayload.extract(image(compression.pack(content)), "vmlinuz"));
-  }
-
-  @Test
-  void blocksOfLz4FollowEachOther() throws IOException {
-    byte[] content = content((8 << 20) + 12345);
-    assertArrayEquals(
-        content, KernelPayload.extract(image(Compression.LZ4.pack(content)), "vmlinuz"));
   }
 
   @ParameterizedTest
   @EnumSource(value = Compression.class, names = "NONE", mode = EnumSource.Mode.EXCLUDE)
   void aCutOrDamagedPayloadIsRefused(Compression compression) throws IOException {
-    byte[] packed = compression.pack(content(100_000));
+    byte[] packed = compression.pack(content(30_000));
     refused(image(Arrays.copyOf(packed, packed.length / 2)));
     byte[] whole = image(packed);
     refused(Arrays.copyOf(whole, SETUP + 100 + packed.length / 2));
