@@ -92,7 +92,7 @@ final class ElfFile {
           file.slice(
               hasContent ? file.s64(at + 24) : 0,
               hasContent ? section.size() : 0,
-              "section " + section.name());
+              "section " + Bytes.printable(section.name()));
       places.add(new Place(section, content));
     }
   }

@@ -3,7 +3,6 @@ package dev.ringfence.linux.image;
 import dev.ringfence.linux.image.ElfFile.Segment;
 import dev.ringfence.linux.input.Bytes;
 import dev.ringfence.linux.symbol.Symbol;
-import dev.ringfence.machine.BadInputException;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -36,6 +35,9 @@ final class Kallsyms {
 
   /** The longest name in bytes, its type included; the kernel's KSYM_NAME_LEN is 512. */
   private static final int LONGEST_NAME = 2048;
+
+  /** Letters of a broken name in a message. */
+  private static final int SHOWN = 40;
 
   /** A marker is at least 2 bytes a symbol behind the one before it. */
   private static final int SMALLEST_STEP = 2 * SYMBOLS_OF_MARKER;
@@ -241,13 +243,16 @@ final class Kallsyms {
         name.append(tokens[data.u8(at + k)]);
       }
       at += length;
-      if (name.length() < 2 || name.length() > LONGEST_NAME) {
-        throw new BadInputException(
-            data.broken(
-                    at - length,
-                    "a symbol's type and name of 2 to %d letters".formatted(LONGEST_NAME),
-                    name.length() + " letters or more")
-                .getMessage());
+      if (name.length() < 2
+          || name.length() > LONGEST_NAME
+          || name.chars().anyMatch(letter -> letter <= ' ' || letter > '~')) {
+        throw data.broken(
+            at - length,
+            "a symbol's type and name of 2 to %d letters".formatted(LONGEST_NAME),
+            "%d characters: %s"
+                .formatted(
+                    name.length(),
+                    Bytes.printable(name.substring(0, Math.min(SHOWN, name.length())))));
       }
       symbols.add(new Symbol(name.substring(1), addresses[i], name.charAt(0)));
     }

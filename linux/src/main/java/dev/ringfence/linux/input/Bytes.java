@@ -142,6 +142,11 @@ public final class Bytes {
     return new String(data, start + (int) offset, size, StandardCharsets.ISO_8859_1);
   }
 
+  /** A name from a file as it may be put into a message, which is one line. */
+  public static String printable(String name) {
+    return name.replaceAll("[^ -~]", "?");
+  }
+
   /**
    * Where a pattern begins.
    *

@@ -38,7 +38,7 @@ public final class NearestNames {
 
   /** For the end of a message: {@code ; nearest: a, b}, empty if nothing is near. */
   public static String hint(String wanted, Collection<String> names) {
-    List<String> nearest = to(wanted, names, 3);
+    List<String> nearest = to(wanted, names, 3).stream().map(Bytes::printable).toList();
     return nearest.isEmpty() ? "" : "; nearest: " + String.join(", ", nearest);
   }
 }

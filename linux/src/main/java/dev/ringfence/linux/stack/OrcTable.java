@@ -122,10 +122,15 @@ public final class OrcTable {
    * The table of a loaded module, at the addresses where it runs (Linux, struct module:
    * arch.orc_unwind_ip, arch.orc_unwind, arch.num_orcs).
    *
-   * @return an empty table if the one in memory is not sorted or has no reasonable size
+   * @return an empty table if the one in memory is not mapped, not sorted or of no plausible size
    */
   public OrcTable ofModule(KernelMemory memory, long places, long entries, int count) {
-    int entryCount = count < 0 || count > MOST_MODULE_ENTRIES ? 0 : count;
+    boolean plausible =
+        count > 0
+            && count <= MOST_MODULE_ENTRIES
+            && memory.isMapped(places)
+            && memory.isMapped(entries);
+    int entryCount = plausible ? count : 0;
     return read(
         layout,
         new Source() {

@@ -213,9 +213,6 @@ public final class StackUnwinder {
       case DX -> frame = interrupted(memory, REGS_DX);
       default -> frame = 0;
     }
-    if (!memory.isMapped(frame - WORD)) {
-      return LOST;
-    }
     long oldBp = bp;
     int found =
         switch (table.kind(entry)) {
@@ -223,6 +220,9 @@ public final class StackUnwinder {
           case OrcLayout.REGS -> interrupt(memory, frame + REGS_IP, frame);
           default -> interrupt(memory, frame, 0);
         };
+    if (found != FOUND) {
+      return found;
+    }
     switch (table.bpRegister(entry)) {
       case PREV_SP -> bp = memory.readLong(frame + table.bpOffset(entry));
       case BP -> bp = memory.readLong(oldBp + table.bpOffset(entry));
@@ -232,7 +232,7 @@ public final class StackUnwinder {
         }
       }
     }
-    return found;
+    return FOUND;
   }
 
   private long interrupted(KernelMemory memory, int register) {
@@ -242,6 +242,7 @@ public final class StackUnwinder {
   /** The caller's frame begins at an address; the return address is the word before it. */
   private int call(KernelMemory memory, long frame) {
     long caller = memory.readLong(frame - WORD);
+    // Unmapped memory reads as zero, which is no code either.
     if (!isText(caller)) {
       return LOST;
     }
@@ -259,6 +260,9 @@ public final class StackUnwinder {
    * @param all address of struct pt_regs, 0 if only the frame is there
    */
   private int interrupt(KernelMemory memory, long frame, long all) {
+    if (!memory.isMapped(frame) || !memory.isMapped(frame + FRAME_SP)) {
+      return LOST;
+    }
     if ((memory.readLong(frame + FRAME_CS) & 3) != 0) {
       return STOP;
     }

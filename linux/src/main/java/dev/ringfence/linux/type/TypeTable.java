@@ -16,7 +16,8 @@ import org.jspecify.annotations.Nullable;
  * <p>A type is named without {@code struct} or {@code union}; where one name means several things,
  * a struct or union comes before a typedef, and that before a number or enum. A path names a
  * member: {@code lru.next}, {@code comm[3]}, {@code signal}; members of anonymous structs and
- * unions are found by their own name, as in C. Typedefs are looked through.
+ * unions are found by their own name, as in C. Typedefs are looked through. Arrays of arrays are
+ * one array in the BTF of kernels: {@code table[5]} for a last element {@code table[2][1]}.
  *
  * <p>Immutable; may be used by several threads. A lookup walks the members: callers that need an
  * offset often keep it.
@@ -370,6 +371,6 @@ public final class TypeTable {
   private BadInputException endless(String struct) {
     return new BadInputException(
         "%s: expected structs of BTF at most %d deep, found deeper ones in %s"
-            .formatted(file, DEEPEST, struct));
+            .formatted(file, DEEPEST, Bytes.printable(struct)));
   }
 }
