@@ -23,8 +23,8 @@ import org.jspecify.annotations.Nullable;
  *
  * Linux 5.10 to 6.3 has offsets, relative_base, num_syms, names, markers, (6.2 and 6.3:
  * seqs_of_names,) token_table, token_index; later ones num_syms, names, markers, token_table,
- * token_index, offsets, relative_base, seqs_of_names. Since 7.0 offsets are relative to themselves
- * and there is no relative_base.
+ * token_index, offsets, relative_base, seqs_of_names. In 7.2 offsets are relative to themselves,
+ * tables are aligned to 4 bytes, and there is no relative_base.
  */
 final class Kallsyms {
   private static final int TOKENS = 256;
@@ -262,7 +262,8 @@ final class Kallsyms {
   /** Addresses of all symbols, null if no layout of the tables gives rising ones. */
   private long @Nullable [] addresses() {
     long size = 4L * count;
-    long behind = align(tokenIndex + 2L * TOKENS, 4);
+    // The index of tokens is a multiple of 8 long, and is aligned as offsets are.
+    long behind = tokenIndex + 2L * TOKENS;
     // Up to 6.3, before num_syms; then behind the tokens.
     long[] starts = {countAt - 8 - align(size, 8), behind};
     for (long offsets : starts) {

@@ -8,6 +8,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * For each code address, where the frame of the caller is: the kernel's ORC tables (Linux,
@@ -88,15 +89,21 @@ public final class OrcTable {
     if (places == null || entries == null || places.size() == 0) {
       return Optional.empty();
     }
-    OrcLayout layout = OrcLayout.of(image);
+    OrcLayout fields = OrcLayout.of(image);
     long count = places.size() / Integer.BYTES;
-    if (count > MOST_ENTRIES || entries.size() / layout.size() != count) {
+    if (count > MOST_ENTRIES || entries.size() / fields.size() != count) {
       throw new BadInputException(
           "%s: expected as many entries in .orc_unwind as in .orc_unwind_ip, found %d of %d bytes and %d"
-              .formatted(image.name(), entries.size() / layout.size(), layout.size(), count));
+              .formatted(image.name(), entries.size() / fields.size(), fields.size(), count));
     }
     byte[] placeBytes = image.read(places.address(), (int) places.size());
     byte[] entryBytes = image.read(entries.address(), (int) entries.size());
+    OrcLayout layout =
+        fields.withNumbersOf(
+            IntStream.range(0, (int) count)
+                .map(index ->
+                    (short) SHORT.get(entryBytes, index * fields.size() + fields.wordOffset())
+                        & 0xffff));
     Source source =
         new Source() {
           @Override
@@ -166,7 +173,9 @@ public final class OrcTable {
       bpOffsets[i] = source.number(i, layout.bpOffset());
       int word = source.number(i, layout.wordOffset()) & 0xffff;
       registers[i] =
-          (byte) (layout.spRegister().extract(word) | layout.bpRegister().extract(word) << 4);
+          (byte)
+              (layout.register(layout.spRegister(), word)
+                  | layout.register(layout.bpRegister(), word) << 4);
       kinds[i] = layout.kind(word);
     }
     return new OrcTable(layout, base, starts, spOffsets, bpOffsets, registers, kinds);

@@ -23,24 +23,17 @@ import org.jspecify.annotations.Nullable;
  * The walk goes on from an interrupt or exception into the context that it interrupted, and ends at
  * user mode, at the first function of a kernel thread, or where nothing is plausible.
  *
+ * <p>Return addresses that the kernel's tracing replaced (kretprobes, function graph) are not
+ * translated back: a walk through such a frame goes on at the tracer's code.
+ *
  * <p>It allocates nothing. An instance is for one thread.
  */
 public final class StackUnwinder {
-  // Registers that an entry counts from (arch/x86/include/asm/orc_types.h).
-  private static final int PREV_SP = 1;
-  private static final int DX = 2;
-  private static final int DI = 3;
-  private static final int BP = 4;
-  private static final int SP = 5;
-  private static final int R10 = 6;
-  private static final int R13 = 7;
-  private static final int BP_INDIRECT = 8;
-  private static final int SP_INDIRECT = 9;
-
   // Offsets in struct pt_regs (arch/x86/include/uapi/asm/ptrace.h), part of the kernel's ABI.
   private static final int REGS_R13 = 16;
   private static final int REGS_BP = 32;
   private static final int REGS_R10 = 56;
+  private static final int REGS_AX = 80;
   private static final int REGS_DX = 96;
   private static final int REGS_DI = 112;
   private static final int REGS_IP = 128;
@@ -203,14 +196,15 @@ public final class StackUnwinder {
     int offset = table.spOffset(entry);
     long frame;
     switch (table.spRegister(entry)) {
-      case SP -> frame = sp + offset;
-      case BP -> frame = bp + offset;
-      case SP_INDIRECT -> frame = memory.readLong(sp) + offset;
-      case BP_INDIRECT -> frame = memory.readLong(bp + offset);
-      case R10 -> frame = interrupted(memory, REGS_R10);
-      case R13 -> frame = interrupted(memory, REGS_R13);
-      case DI -> frame = interrupted(memory, REGS_DI);
-      case DX -> frame = interrupted(memory, REGS_DX);
+      case OrcLayout.SP -> frame = sp + offset;
+      case OrcLayout.BP -> frame = bp + offset;
+      case OrcLayout.SP_INDIRECT -> frame = memory.readLong(sp) + offset;
+      case OrcLayout.BP_INDIRECT -> frame = memory.readLong(bp + offset);
+      case OrcLayout.R10 -> frame = interrupted(memory, REGS_R10);
+      case OrcLayout.R13 -> frame = interrupted(memory, REGS_R13);
+      case OrcLayout.DI -> frame = interrupted(memory, REGS_DI);
+      case OrcLayout.AX -> frame = interrupted(memory, REGS_AX);
+      case OrcLayout.DX -> frame = interrupted(memory, REGS_DX);
       default -> frame = 0;
     }
     long oldBp = bp;
@@ -224,8 +218,8 @@ public final class StackUnwinder {
       return found;
     }
     switch (table.bpRegister(entry)) {
-      case PREV_SP -> bp = memory.readLong(frame + table.bpOffset(entry));
-      case BP -> bp = memory.readLong(oldBp + table.bpOffset(entry));
+      case OrcLayout.PREV_SP -> bp = memory.readLong(frame + table.bpOffset(entry));
+      case OrcLayout.BP -> bp = memory.readLong(oldBp + table.bpOffset(entry));
       default -> {
         if (registers != 0) {
           bp = memory.readLong(registers + REGS_BP);

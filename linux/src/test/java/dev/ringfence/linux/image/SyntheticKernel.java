@@ -31,7 +31,7 @@ public final class SyntheticKernel {
     /** Names first, no symbol absolute. */
     LINUX_6_15,
     /** Offsets relative to themselves, tables aligned to 4 bytes. */
-    LINUX_7_0
+    LINUX_7_2
   }
 
   private record Part(String name, byte[] content) {}
@@ -149,7 +149,7 @@ public final class SyntheticKernel {
   }
 
   private void writeKallsyms(ByteBuffer image) {
-    int alignment = layout == Layout.LINUX_7_0 ? 4 : 8;
+    int alignment = layout == Layout.LINUX_7_2 ? 4 : 8;
     if (onlyTokens) {
       writeTokens(image, alignment);
       return;
@@ -250,10 +250,10 @@ public final class SyntheticKernel {
                 case LINUX_5_10, LINUX_6_2, LINUX_6_4 ->
                     address >= 0 ? address : BASE - 1 - address;
                 case LINUX_5_10_UNIPROCESSOR, LINUX_6_15 -> address - BASE;
-                case LINUX_7_0 -> address - (BASE + image.position());
+                case LINUX_7_2 -> address - (BASE + image.position());
               });
     }
-    if (layout != Layout.LINUX_7_0) {
+    if (layout != Layout.LINUX_7_2) {
       align(image, alignment);
       image.putLong(BASE);
     }
