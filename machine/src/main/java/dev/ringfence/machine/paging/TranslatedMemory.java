@@ -748,11 +748,15 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public boolean copy(long from, long to, int bytes) {
-    if (!hits(readTable, entry(from), from, bytes) && !admitLoad(from, bytes)
-        || !hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+    if (!hits(readTable, entry(from), from, bytes) && !admitLoad(from, bytes)) {
       return false;
     }
-    HostMemory.copy(from + readTable[entry(from) + 1], to + writeTable[entry(to) + 1], bytes);
+    // Now, because admitting the store may displace a translation and empty the tables.
+    long source = from + readTable[entry(from) + 1];
+    if (!hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+      return false;
+    }
+    HostMemory.copy(source, to + writeTable[entry(to) + 1], bytes);
     return true;
   }
 
