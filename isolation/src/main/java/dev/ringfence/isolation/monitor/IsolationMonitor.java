@@ -233,30 +233,35 @@ public final class IsolationMonitor implements AutoCloseable {
       return processors.get(processor.index());
     }
 
-    private void enteredKernel(Processor processor, Entry entry, int number) {
+    private void userCodeEnded(Processor processor, Entry entry, int number) {
       ProcessorContext context = context(processor);
       int reason = EntryReason.of(entry, number);
-      if (recording) {
-        entries.merge(reason, 1L, Long::sum);
-        entryTimes.add(processor.clock().now());
-      }
       context.task.entered(reason);
       EntryKind kind = kind(entry);
       for (PolicyRun policy : policies) {
-        policy.counts().increment(Event.KERNEL_ENTRY);
         policy.stepThatMayExit(context.touch, reason, state -> state.kernelEntered(kind));
       }
     }
 
     @Override
     public void deliveryBegins(Processor processor, Entry entry, int vector) {
-      enteredKernel(processor, entry, vector);
+      userCodeEnded(processor, entry, vector);
     }
 
     @Override
     public void kernelEntered(Processor processor, Entry entry, int vector) {
+      int number = vector;
       if (entry == Entry.SYSTEM_CALL) {
-        enteredKernel(processor, entry, (int) processor.state().r[Slot.RAX]);
+        number = (int) processor.state().r[Slot.RAX];
+        userCodeEnded(processor, entry, number);
+      }
+      // Not where a delivery begins: one that faults begins again as the fault.
+      for (PolicyRun policy : policies) {
+        policy.counts().increment(Event.KERNEL_ENTRY);
+      }
+      if (recording) {
+        entries.merge(EntryReason.of(entry, number), 1L, Long::sum);
+        entryTimes.add(processor.clock().now());
       }
     }
 
