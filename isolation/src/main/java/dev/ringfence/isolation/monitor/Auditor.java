@@ -42,6 +42,7 @@ public final class Auditor implements IsolationMonitor.RunListener {
   private long audits;
   private long leaves;
   private long translations;
+  private long unflushed;
 
   public Auditor(IsolationMonitor monitor) {
     this.monitor = monitor;
@@ -65,6 +66,11 @@ public final class Auditor implements IsolationMonitor.RunListener {
   /** Leaves of restricted tables that were looked at. */
   public long leaves() {
     return leaves;
+  }
+
+  /** Mappings that the kernel had taken out and not flushed yet when they were looked at. */
+  public long unflushed() {
+    return unflushed;
   }
 
   /** Translations in TLBs that were looked at. */
@@ -123,7 +129,9 @@ public final class Auditor implements IsolationMonitor.RunListener {
         lookedSignature[page] = signature;
       }
     }
-    if (((guest ^ entry) & PolicyRun.COMPARED) != 0) {
+    if (guest == 0) {
+      unflushed++;
+    } else if (((guest ^ entry) & PolicyRun.COMPARED) != 0) {
       throw violation(
           policy, linear, entry, "the kernel's tables map the address as %x".formatted(guest));
     }

@@ -121,10 +121,19 @@ class AuditorTest {
   }
 
   @Test
-  void aLeafOfAPageThatTheKernelNoLongerMapsIsFound() {
+  void aMappingThatTheKernelHasNotFlushedYetIsCounted() {
     guest.map(0, FRAME, false).load(area(0)).run();
     guest.machine.memory().writeLong(SmallKernel.AREA_TABLE, 0);
-    expectViolation(Long.toHexString(area(0)), "the kernel's tables map the address as 0");
+    guest.nothing().run();
+    assertTrue(auditor.unflushed() > 0);
+  }
+
+  @Test
+  void aMappingThatIsNotFlushedIsFoundOnceItsPageIsSensitive() {
+    guest.map(0, FRAME, false).load(area(0)).run();
+    guest.machine.memory().writeLong(SmallKernel.AREA_TABLE, 0);
+    guest.kernel.set(FRAME, ANONYMOUS);
+    expectViolation("the policy says sensitive", "ANONYMOUS");
   }
 
   @Test

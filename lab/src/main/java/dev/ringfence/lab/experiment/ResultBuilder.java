@@ -164,6 +164,12 @@ final class ResultBuilder {
               auditor.leaves()));
       metrics.add(
           new Metric(
+              "audit.unflushed",
+              "events",
+              "Of these, mappings that the kernel had taken out and not yet flushed from the TLBs.",
+              auditor.unflushed()));
+      metrics.add(
+          new Metric(
               "audit.translations",
               "events",
               "Translations held by TLBs that were looked up in restricted tables.",
