@@ -536,8 +536,11 @@ public final class PolicyRun {
     if (!directlyMapped.get((int) frame)) {
       return removed;
     }
-    Disposition disposition = mapping.disposition(provenance, "");
-    if (disposition != Disposition.NONSENSITIVE) {
+    // A page is told to be freed only to policies that do not keep free pages.
+    boolean goes =
+        provenance.kind() == PageKind.FREE
+            || mapping.disposition(provenance, "") != Disposition.NONSENSITIVE;
+    if (goes) {
       long page = kernel.directMap(frame);
       directlyMapped.clear((int) frame);
       if (tables.unmap(page)) {
@@ -557,6 +560,11 @@ public final class PolicyRun {
   void unmapped(int pages) {
     counts.add(Event.UNMAP, pages);
     counts.increment(Event.SHOOTDOWN);
+  }
+
+  /** Whether a page that is mapped stays so when it is freed. */
+  boolean keepsFreePages() {
+    return behaviour.freePages() == Behaviour.FreePages.KEEP;
   }
 
   boolean unmapsFreePages() {
