@@ -295,8 +295,11 @@ public final class PolicyRun {
 
   private void unmapEphemeral(RestrictedSpace space) {
     long page = space.removeOldestEphemeral();
+    long frame = (tables.entry(space.root, page) & RestrictedTables.ADDRESS) >>> 12;
     tables.unmap(page);
-    directlyMapped.clear((int) (page - kernel.directMap(0) >>> 12));
+    if (kernel.directMap(frame) == page) {
+      directlyMapped.clear((int) frame);
+    }
   }
 
   /** Another address space of the guest is loaded. */
@@ -527,7 +530,9 @@ public final class PolicyRun {
     List<Long> others = aliases.remove(frame);
     if (others != null) {
       for (long page : others) {
-        if (tables.unmap(page)) {
+        // The address may show another frame by now.
+        boolean shown = (tables.anyEntry(page) & RestrictedTables.ADDRESS) >>> 12 == frame;
+        if (shown && tables.unmap(page)) {
           withdrawn.add(page);
           removed++;
         }
@@ -568,20 +573,19 @@ public final class PolicyRun {
   }
 
   boolean unmapsFreePages() {
-    return policy.isolates() && behaviour.freePages() == Behaviour.FreePages.SENSITIVE;
+    return policy.isolates() && !keepsFreePages();
   }
 
   /** The guest dropped translations of a page of the upper half. */
   boolean revalidate(long linear, long guestEntry) {
     long page = linear & ~0xfffL;
-    long entry = tables.globalEntry(page);
-    if (entry == 0 || ((entry ^ guestEntry) & COMPARED) != 0) {
-      if (tables.unmap(page)) {
-        guestUnmaps++;
-        return true;
-      }
+    long entry = tables.anyEntry(page);
+    if (entry == 0 || ((entry ^ guestEntry) & COMPARED) == 0) {
+      return false;
     }
-    return false;
+    tables.unmap(page);
+    guestUnmaps++;
+    return true;
   }
 
   /** An address space of the guest is gone: its root page was freed. */
