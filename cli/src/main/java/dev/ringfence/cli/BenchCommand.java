@@ -1,11 +1,14 @@
 package dev.ringfence.cli;
 
+import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.lab.bench.ReferenceJob;
 import dev.ringfence.lab.bench.ReferenceJob.Timing;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -39,6 +42,13 @@ final class BenchCommand implements Runnable {
     @Option(names = "--no-qemu", description = "Do not run QEMU, even where it is installed.")
     private boolean withoutQemu;
 
+    @Option(
+        names = "--policy",
+        paramLabel = "P",
+        split = ",",
+        description = "Run it under these policies too, all at once, and compare.")
+    private List<String> policies = new ArrayList<>();
+
     @Override
     public Integer call() throws InterruptedException {
       PrintWriter out = spec.commandLine().getOut();
@@ -60,6 +70,18 @@ final class BenchCommand implements Runnable {
               here.instructions(),
               here.userspaceSeconds()));
       out.flush();
+      if (!policies.isEmpty()) {
+        Timing isolated = job.runIsolated(policies.stream().map(Policy::load).toList());
+        out.println(
+            String.format(
+                Locale.ROOT,
+                "isolated   %7.1f s  %7.1f MIPS  %,d instructions; ratio %.2f",
+                isolated.seconds(),
+                mips(isolated, isolated.seconds()),
+                isolated.instructions(),
+                isolated.seconds() / here.seconds()));
+        out.flush();
+      }
       if (withoutQemu || !ReferenceJob.hasQemu()) {
         err.println("ringfence: no comparison: qemu-system-x86_64 is not installed or not wanted");
         return ExitStatus.OK;

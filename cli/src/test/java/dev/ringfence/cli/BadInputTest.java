@@ -113,4 +113,26 @@ final class BadInputTest {
   void theProcessorModelMustExist() throws IOException {
     assertRefused("no-such-model", "boot", "--cpu", "no-such-model", "--exec", "true");
   }
+
+  @Test
+  void policiesAndWorkloadsThatAreNone() throws IOException {
+    assertRefused("nearest: google-2025", "run", "--policy", "gogle-2025");
+    assertRefused("nearest: mixed", "run", "mixd");
+    byte[] policy =
+        """
+        name: mine
+        title: Mine
+        description: With a key that there is not.
+        sources: [none]
+        fil: eager
+        """
+            .getBytes(StandardCharsets.UTF_8);
+    assertRefused(
+        "line 5: expected a key of a policy",
+        "run",
+        "--policy",
+        write("mine.yaml", policy).toString());
+    assertRefused("found mixed", "run", "mixed", "--initrd", KERNEL.toString());
+    assertRefused("no such file", "explain", folder.resolve("none").toString(), "--policy", "kpti");
+  }
 }

@@ -216,7 +216,10 @@ public final class TextReport {
     field(
         lines,
         "exposed",
-        Numbers.bytes(cause.exposedByMapping()) + ", all pages of " + cause.kind());
+        Numbers.bytes(cause.exposedByMapping())
+            + ", pages of "
+            + cause.kind()
+            + " not exposed yet");
     lines.add("");
     lines.add("Stack of one such exit, most recent frame first");
     for (String frame : cause.example()) {

@@ -38,7 +38,7 @@ function facts() {
 function head() {
   document.title = run.workload.name + " on Linux " + run.kernel.release + ": address space isolation";
   fill("title", run.workload.name);
-  fill("lead", run.workload.description, run.workload.command === "" ? null : el("code", { class: "command" }, run.workload.command));
+  fill("lead", run.workload.description, run.workload.command === "" ? null : el("details", {}, el("summary", {}, "What the guest ran"), el("pre", { class: "command" }, run.workload.command)));
   if (data.partial) {
     byId("partial").hidden = false;
     fill("partial", el("strong", {}, "Partial: "), run.reason || "the run did not reach its end", ". All figures are those up to that point.");

@@ -41,7 +41,7 @@ function changesTable(changes, choose) {
     { title: "saves exits", numeric: true, value: (row) => row.saved, show: (row) => count(row.saved), help: "Exits that would go away." },
     { title: "of all exits", numeric: true, value: (row) => row.savedShare, show: (row) => percent(row.savedShare), help: "The same as a share of all exits of the policy." },
     { title: "saves cost", numeric: true, value: (row) => row.savedCost.high, show: (row) => percents(row.savedCost), help: "What these exits add to the workload's own cycles, low to high." },
-    { title: "exposes", numeric: true, value: (row) => row.exposed, show: (row) => bytes(row.exposed), help: "Bytes that would become reachable: all pages of the kind." },
+    { title: "exposes", numeric: true, value: (row) => row.exposed, show: (row) => bytes(row.exposed), help: "Bytes that would become reachable: pages of the kind that are not exposed yet." },
     { title: "causes", numeric: true, value: (row) => row.causes.length, show: (row) => el("button", { type: "button", class: "link", title: "Filter the causes by this kind", click: () => choose(row.kind) }, count(row.causes.length)), help: "How many causes touch it." },
   ];
   return dataTable(columns, { name: "Changes that would save most exits", rows: changes, first: 8 });
@@ -69,7 +69,7 @@ function causesTable(policy) {
     { title: "of exits", numeric: true, value: (row) => row.share, show: (row) => percent(row.share), help: "Share of all exits of the policy." },
     { title: "cost", numeric: true, value: (row) => row.cost.high, show: (row) => percents(costShare(policy, row.cost)), help: "Of these exits, re-entry included, as a share of the workload's own cycles, low to high." },
     { title: "saves", numeric: true, value: (row) => row.savedByMapping, show: (row) => count(row.savedByMapping), help: "Exits that would go away if this data were nonsensitive." },
-    { title: "exposes", numeric: true, value: (row) => row.exposedByMapping, show: (row) => bytes(row.exposedByMapping), help: "Bytes that this would make reachable: all pages of the same provenance." },
+    { title: "exposes", numeric: true, value: (row) => row.exposedByMapping, show: (row) => bytes(row.exposedByMapping), help: "Bytes that this would make reachable: pages of the kind that are not exposed yet." },
   ];
   return dataTable(columns, {
     name: "Causes of exits", rows: policy.causes, first: 25,
@@ -109,7 +109,7 @@ function causeDetails(policy, cause) {
       el("h4", {}, "If this data were nonsensitive"),
       pairs([
         ["saved", count(cause.savedByMapping) + " exits, " + percents(saved) + " of the workload's own cycles"],
-        ["exposed", bytes(cause.exposedByMapping) + ", all pages of " + cause.kind],
+        ["exposed", bytes(cause.exposedByMapping) + ", pages of " + cause.kind + " not exposed yet"],
       ])));
 }
 

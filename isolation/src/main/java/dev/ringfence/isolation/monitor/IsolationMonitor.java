@@ -203,6 +203,11 @@ public final class IsolationMonitor implements AutoCloseable {
     }
 
     @Override
+    public boolean guardsUserHalf() {
+      return policies.stream().anyMatch(PolicyRun::unmapsOwnUserMemory);
+    }
+
+    @Override
     public boolean admit(long linear, int access, Mapping mapping) {
       Touch touch = context.touch;
       touch.begin(linear, access, mapping);

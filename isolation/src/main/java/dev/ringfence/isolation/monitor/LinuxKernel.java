@@ -8,7 +8,6 @@ import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.linux.provenance.ProvenanceReader;
 import dev.ringfence.linux.running.LoadedModule;
 import dev.ringfence.linux.running.RunningKernel;
-import dev.ringfence.linux.running.Task;
 import dev.ringfence.linux.stack.OrcTable;
 import dev.ringfence.linux.stack.StackUnwinder;
 import dev.ringfence.linux.symbol.Symbol;
@@ -76,6 +75,10 @@ public final class LinuxKernel implements KernelView {
   private final long switchTo;
   private final long systemCalls;
   private final Map<Integer, String> systemCallNames = new HashMap<>();
+
+  /** Tasks that have run, by the lowest address of their stack. */
+  private final Map<Long, Long> taskOfStack = new HashMap<>();
+
   private final Map<Long, String> functions = new HashMap<>();
   private final Map<String, String> cacheTypes = new HashMap<>();
 
@@ -129,20 +132,18 @@ public final class LinuxKernel implements KernelView {
   public Provenance provenance(long linear, long physical) {
     Provenance known = reader.of(linear, physical);
     return known.kind() == PageKind.TASK_STACK && known.owner() == 0
-        ? ofStack(linear, physical, known)
+        ? ofStack(linear, known)
         : known;
   }
 
-  /** The stack of a task that the reader has not met yet: one that runs now tells whose it is. */
-  private Provenance ofStack(long linear, long physical, Provenance known) {
-    for (int cpu = 0; cpu < kernel.machine().processors().size(); cpu++) {
-      Task task = kernel.task(kernel.currentTask(cpu));
-      if (Long.compareUnsigned(linear - task.stack(), kernel.stackBytes()) < 0) {
-        return new Provenance(PageKind.TASK_STACK, known.name(), task.mm(), known.user());
-      }
-    }
-    reader.refresh();
-    return reader.of(linear, physical);
+  /** The stack of a task that the reader has not met yet: whoever has run is known. */
+  private Provenance ofStack(long linear, Provenance known) {
+    // Stacks are aligned to their size (THREAD_ALIGN).
+    long stack = linear & -kernel.stackBytes();
+    Long task = taskOfStack.get(stack);
+    return task == null || kernel.stackOf(task) != stack
+        ? known
+        : new Provenance(PageKind.TASK_STACK, known.name(), kernel.mmOf(task), known.user());
   }
 
   @Override
@@ -312,7 +313,7 @@ public final class LinuxKernel implements KernelView {
 
   @Override
   public long stack(long task) {
-    return kernel.task(task).stack();
+    return kernel.stackOf(task);
   }
 
   @Override
@@ -331,9 +332,15 @@ public final class LinuxKernel implements KernelView {
               long[] r = processor.state().r;
               long previous = r[Slot.RDI];
               boolean ended = (kernel.memory().readInt(previous + taskState) & TASK_DEAD) != 0;
-              tasks.switched(processor, previous, r[Slot.RSI], ended);
+              long next = r[Slot.RSI];
+              taskOfStack.put(kernel.stackOf(next), next);
+              tasks.switched(processor, previous, next, ended);
             });
     tracker.setListener(listener);
+    for (int cpu = 0; cpu < kernel.machine().processors().size(); cpu++) {
+      long running = kernel.currentTask(cpu);
+      taskOfStack.put(kernel.stackOf(running), running);
+    }
   }
 
   @Override

@@ -373,6 +373,9 @@ public final class PolicyRun {
     if (space == null) {
       return false;
     }
+    if (touch.linear >= 0) {
+      return admitUserMemory(side, touch, reason);
+    }
     boolean mapped = maps(side, space, touch);
     if (!side.state.isRestricted() && !mapped) {
       return noteUnrestricted(side, space, touch);
@@ -381,6 +384,33 @@ public final class PolicyRun {
       return !space.isEphemeral(touch.linear & ~0xfffL);
     }
     return resolve(side, space, touch, reason);
+  }
+
+  /** The kernel accesses the process's own memory by its user addresses. */
+  private boolean admitUserMemory(ProcessorSide side, Touch touch, int reason) {
+    if (!unmapsOwnUserMemory()) {
+      return true;
+    }
+    if (side.state.isRestricted()) {
+      exit(side, touch, reason);
+    } else if (side.latest != null) {
+      side.reasons |= 1L << bit(touch.provenance().kind());
+    }
+    return false;
+  }
+
+  boolean unmapsOwnUserMemory() {
+    return policy.isolates() && behaviour.ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED;
+  }
+
+  private void exit(ProcessorSide side, Touch touch, int reason) {
+    side.reasons = 1L << bit(touch.provenance().kind());
+    side.latest =
+        exits.add(
+            new ExitLog.Key(ExitReason.FAULT, touch.stack(), touch.datum(), reason, touch.write()),
+            touch.linear,
+            now(touch));
+    side.state.exit(ExitReason.FAULT);
   }
 
   /**
@@ -455,13 +485,7 @@ public final class PolicyRun {
       }
       case SENSITIVE -> {}
     }
-    side.reasons = 1L << bit(provenance.kind());
-    side.latest =
-        exits.add(
-            new ExitLog.Key(ExitReason.FAULT, touch.stack(), touch.datum(), reason, touch.write()),
-            touch.linear,
-            now(touch));
-    side.state.exit(ExitReason.FAULT);
+    exit(side, touch, reason);
     return false;
   }
 

@@ -68,7 +68,10 @@ final class Touch {
 
   Provenance provenance() {
     if (provenance == null) {
-      provenance = kernel.provenance(linear, frame | linear & 0xfff);
+      provenance =
+          linear < 0
+              ? kernel.provenance(linear, frame | linear & 0xfff)
+              : kernel.provenanceOfFrame(frame >>> 12);
     }
     return provenance;
   }

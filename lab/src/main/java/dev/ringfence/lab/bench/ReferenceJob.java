@@ -1,10 +1,16 @@
 package dev.ringfence.lab.bench;
 
+import dev.ringfence.isolation.cost.CostModel;
+import dev.ringfence.isolation.policy.Policy;
+import dev.ringfence.lab.experiment.Experiment;
+import dev.ringfence.lab.experiment.IsolationRun;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
+import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.Initramfs;
 import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.run.GuestSession;
+import dev.ringfence.lab.run.Manifest;
 import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.MachineConfiguration;
@@ -136,6 +142,38 @@ public final class ReferenceJob {
           machine.instructions(),
           machine.nanoseconds());
     }
+  }
+
+  /** Runs the job here under policies of isolation; throws unless it did what it should. */
+  public Timing runIsolated(List<Policy> policies) {
+    ByteArrayOutputStream console = new ByteArrayOutputStream();
+    long start = System.nanoTime();
+    GuestRequest request =
+        new GuestRequest(kernel, initrd, List.of(), List.of(), null, "", null, false);
+    Experiment experiment =
+        new Experiment(
+            "reference",
+            "The reference job.",
+            guest(),
+            request,
+            configuration(),
+            List.of(),
+            true,
+            Long.MAX_VALUE,
+            policies,
+            CostModel.load(CostModel.DEFAULT),
+            false,
+            true);
+    IsolationRun.Outcome outcome =
+        new IsolationRun(experiment, console, OutputStream.nullOutputStream(), progress -> {})
+            .execute("bench");
+    check("Ringfence", text(console));
+    Manifest.Result result = outcome.result().manifest().result();
+    return new Timing(
+        (System.nanoTime() - start) / 1e9,
+        Double.NaN,
+        result == null ? 0 : result.instructions(),
+        result == null ? 0 : result.nanoseconds());
   }
 
   /** Runs the job on QEMU's TCG with one thread; throws unless it did what it should. */

@@ -102,7 +102,12 @@ public final class IsolationRun {
     try (Machine machine = new Machine(experiment.configuration())) {
       experiment.guest().loadInto(machine);
       GuestSession session =
-          new GuestSession(machine, experiment.maximumInstructions(), console, output, false);
+          new GuestSession(
+              machine,
+              experiment.maximumInstructions(),
+              console,
+              output,
+              experiment.ownInitramfs());
       Manifest manifest =
           Manifest.of(
               version, experiment.configuration(), experiment.request(), experiment.guest());

@@ -16,8 +16,6 @@ final class Mitigations {
           "mds_mitigation",
           "taa_mitigation",
           "mmio_mitigation",
-          "srbds_mitigation",
-          "gds_mitigation",
           "spectre_v1_mitigation",
           "spectre_v2_enabled",
           "retbleed_mitigation",

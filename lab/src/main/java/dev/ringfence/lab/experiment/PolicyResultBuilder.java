@@ -275,13 +275,21 @@ final class PolicyResultBuilder {
     return causes;
   }
 
+  /** Memory of a kind that the policy does not expose already. */
   private long exposedByMapping(String kind) {
+    long all = 0;
     for (Map.Entry<PageKind, ExposureSampler.Bytes> entry : sampler.everything().entrySet()) {
       if (entry.getKey().id().equals(kind)) {
-        return entry.getValue().maximum();
+        all += entry.getValue().maximum();
       }
     }
-    return 0;
+    for (Map.Entry<ExposureSampler.Part, ExposureSampler.Bytes> entry :
+        sampler.exposure(index).entrySet()) {
+      if (entry.getKey().kind().id().equals(kind)) {
+        all -= entry.getValue().maximum();
+      }
+    }
+    return Math.max(0, all);
   }
 
   private CauseKey causeKey(ExitLog.Key key) {

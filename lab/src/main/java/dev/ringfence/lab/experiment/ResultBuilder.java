@@ -202,6 +202,9 @@ final class ResultBuilder {
       notes.add(standIn);
     }
     notes.add(
+        "Costs are those of %s (%s)."
+            .formatted(experiment.costs().name(), experiment.costs().title()));
+    notes.add(
         "Costs are counted events times the cycles of one, both bounds apart. Effects that no event"
             + " counts, such as slower code with less cache or fewer predictions, are not in them,"
             + " except where a cost item says so.");

@@ -74,7 +74,8 @@ public record PolicyResult(
    * @param cost cycles of these exits, re-entry included
    * @param share of all exits of the policy
    * @param savedByMapping exits that would go away if this data were nonsensitive
-   * @param exposedByMapping bytes that this would expose, all pages of the same provenance
+   * @param exposedByMapping bytes that this would expose: all pages of the kind that the policy
+   *     does not expose already
    * @param example one full stack, most recent frame first
    * @param address one linear address touched, hexadecimal
    */

@@ -136,7 +136,7 @@ public record Workload(
   }
 
   /** Reads a workload from text; files that it refers to are looked for in a folder. */
-  static Workload parse(String text, String source, @Nullable Path folder) {
+  public static Workload parse(String text, String source, @Nullable Path folder) {
     return WorkloadReader.read(text, source, folder);
   }
 

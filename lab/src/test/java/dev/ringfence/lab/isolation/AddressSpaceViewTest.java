@@ -28,7 +28,7 @@ import org.junit.jupiter.api.parallel.ExecutionMode;
 @Execution(ExecutionMode.CONCURRENT)
 final class AddressSpaceViewTest {
   private static final long MEMORY = 256L << 20;
-  private static final long INSTRUCTIONS = 900_000_000;
+  private static final long INSTRUCTIONS = 700_000_000;
   private static final long SEED = 20261124;
 
   private static final PreparedGuest GUEST =

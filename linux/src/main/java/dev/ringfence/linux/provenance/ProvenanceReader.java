@@ -313,7 +313,7 @@ public final class ProvenanceReader {
    */
   private long stackOwner(long stack) {
     Task task = stacks.get(stack);
-    return task == null || kernel.task(task.address()).stack() != stack
+    return task == null || kernel.stackOf(task.address()) != stack
         ? 0
         : kernel.mmOf(task.address());
   }

@@ -317,6 +317,11 @@ public final class RunningKernel {
     return memory.readLong(taskAddress + task.activeMm);
   }
 
+  /** Lowest address of a task's kernel stack. */
+  public long stackOf(long taskAddress) {
+    return memory.readLong(taskAddress + task.stack);
+  }
+
   /** Reads a task. */
   public Task task(long address) {
     return new Task(

@@ -11,7 +11,7 @@ public interface AddressSpaceView {
   /**
    * An access that the guest's tables permit is about to be made.
    *
-   * @param linear address, in the upper half
+   * @param linear address, in the upper half unless {@link #guardsUserHalf}
    * @param access 0 for a load, {@link PageWalker#WRITE}, or {@link PageWalker#FETCH}
    * @param mapping how the guest's tables map the address
    * @return whether the page stays accessible whatever the view does next, until it calls {@link
@@ -19,6 +19,11 @@ public interface AddressSpaceView {
    *     TranslatedMemory#restrict}
    */
   boolean admit(long linear, int access, Mapping mapping);
+
+  /** Whether accesses of the supervisor to the lower half are shown too. Asked once. */
+  default boolean guardsUserHalf() {
+    return false;
+  }
 
   /** A translation of the guest, as its TLB holds it. The machine reuses the object. */
   final class Mapping {

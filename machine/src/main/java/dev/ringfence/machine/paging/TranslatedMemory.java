@@ -113,13 +113,14 @@ public final class TranslatedMemory implements LinearMemory {
   private int slot;
   private long modes;
   private @Nullable AddressSpaceView view;
+  private boolean viewGuardsUserHalf;
   private final AddressSpaceView.Mapping mapping = new AddressSpaceView.Mapping();
 
   /** Whether what {@link #translate} found last may stay in the fast tables after a restriction. */
   private boolean lasting = true;
 
   /** Entries of fast tables that {@link #restrict} drops: table number << 16 | index. */
-  private int[] passing = new int[256];
+  private final int[] passing = new int[3 * ENTRIES];
 
   private int passingCount;
   private final long[][] fastTables = {readTable, writeTable, fetchTable};
@@ -150,6 +151,7 @@ public final class TranslatedMemory implements LinearMemory {
   /** Puts a view behind the guest's tables, or none. Translations of the guest stay as they are. */
   public void setView(@Nullable AddressSpaceView replacement) {
     view = replacement;
+    viewGuardsUserHalf = replacement != null && replacement.guardsUserHalf();
     clearFastTables();
   }
 
@@ -192,6 +194,17 @@ public final class TranslatedMemory implements LinearMemory {
     }
   }
 
+  /**
+   * The list is full: entries displaced each other for long without a restriction, as in a kernel
+   * thread. All others go, and the list begins anew with the one just entered.
+   */
+  private void forgetPassing(int number, int entry) {
+    long tag = fastTables[number][entry];
+    restrict();
+    fastTables[number][entry] = tag;
+    passing[passingCount++] = number << 16 | entry;
+  }
+
   private void enter(int number, long linear, long delta) {
     int entry = entry(linear);
     long[] table = fastTables[number];
@@ -199,9 +212,10 @@ public final class TranslatedMemory implements LinearMemory {
     table[entry + 1] = delta;
     if (!lasting) {
       if (passingCount == passing.length) {
-        passing = Arrays.copyOf(passing, 2 * passing.length);
+        forgetPassing(number, entry);
+      } else {
+        passing[passingCount++] = number << 16 | entry;
       }
-      passing[passingCount++] = number << 16 | entry;
     }
   }
 
@@ -380,7 +394,7 @@ public final class TranslatedMemory implements LinearMemory {
     if (buffer.find(linear, slot) && bufferPermits(access, asUser, smapEnforced)) {
       page = buffer.frame;
       bits = buffer.pageBits;
-      if (view != null && linear < 0 && !asUser) {
+      if (view != null && !asUser && (linear < 0 || viewGuardsUserHalf)) {
         lasting =
             view.admit(
                 linear,
@@ -391,7 +405,7 @@ public final class TranslatedMemory implements LinearMemory {
       walk(linear, access, asUser, smapEnforced);
       page = walker.frame;
       bits = walker.pageBits;
-      if (view != null && linear < 0 && !asUser) {
+      if (view != null && !asUser && (linear < 0 || viewGuardsUserHalf)) {
         lasting =
             view.admit(
                 linear,
@@ -734,11 +748,15 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public boolean copy(long from, long to, int bytes) {
-    if (!hits(readTable, entry(from), from, bytes) && !admitLoad(from, bytes)
-        || !hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+    if (!hits(readTable, entry(from), from, bytes) && !admitLoad(from, bytes)) {
       return false;
     }
-    HostMemory.copy(from + readTable[entry(from) + 1], to + writeTable[entry(to) + 1], bytes);
+    // Now, because admitting the store may displace a translation and empty the tables.
+    long source = from + readTable[entry(from) + 1];
+    if (!hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+      return false;
+    }
+    HostMemory.copy(source, to + writeTable[entry(to) + 1], bytes);
     return true;
   }
 

@@ -350,6 +350,21 @@ class PagingTest {
   }
 
   @Test
+  void aCopyKeepsItsSourceWhenTheTargetDisplacesALargePage() {
+    long first = 0x10_0000_0000L;
+    // The buffer has 1024 entries for pages of 2 MiB, so this one displaces the first.
+    long second = first + (1024L << 21);
+    bare.memory.writeLong(bare.entryAddress(first, 2), 0x60_0000 | PRESENT | WRITABLE | LARGE);
+    bare.memory.writeLong(bare.entryAddress(second, 2), 0x80_0000 | PRESENT | WRITABLE | LARGE);
+    bare.map(LINEAR, DATA, PRESENT);
+    bare.memory.writeLong(DATA, 0x1234);
+    memory.load64(first);
+    memory.load64(LINEAR);
+    assertEquals(true, memory.copy(LINEAR, second + 0x1000, 8));
+    assertEquals(0x1234, bare.memory.readLong(0x80_1000));
+  }
+
+  @Test
   void pageFaultReachesTheGuestsHandlerWithCr2AndErrorCode() {
     // mov [0x12345678], eax ; hlt
     bare.run("890425 78563412 f4");

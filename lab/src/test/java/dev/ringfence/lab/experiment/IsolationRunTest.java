@@ -1,0 +1,177 @@
+package dev.ringfence.lab.experiment;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.ringfence.isolation.cost.CostModel;
+import dev.ringfence.isolation.policy.Policy;
+import dev.ringfence.lab.guest.GuestCache;
+import dev.ringfence.lab.guest.GuestPreparation;
+import dev.ringfence.lab.result.Metric;
+import dev.ringfence.lab.result.MetricNames;
+import dev.ringfence.lab.result.PolicyResult;
+import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.run.GuestSession;
+import dev.ringfence.lab.workload.PreparedWorkload;
+import dev.ringfence.lab.workload.Workload;
+import dev.ringfence.lab.workload.WorkloadPreparation;
+import dev.ringfence.machine.Machine;
+import java.io.OutputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
+
+/** Debian's kernel under policies of isolation, audited at every enter. */
+@Tag("slow")
+@Execution(ExecutionMode.CONCURRENT)
+final class IsolationRunTest {
+  /** Files, processes, pipes and a failing program, small enough to be audited in a minute. */
+  private static final String WORKLOAD =
+      """
+      name: small
+      title: A little of everything
+      description: For tests.
+      disk: 16M
+      phases: [files, processes]
+      command: |
+        set -eu
+        mke2fs -F /dev/vda >/dev/null
+        mkdir /data
+        mount -t ext4 /dev/vda /data
+        head -c 20000 /.ringfence/busybox >/data/file
+        ringfence-mark begin
+        ringfence-mark phase-begin files
+        for i in 1 2 3; do cat /data/file >/data/copy; done
+        ringfence-mark phase-end files
+        ringfence-mark phase-begin processes
+        seq 1 50 | sort -r | head -n 3
+        ringfence-mark phase-end processes
+        ringfence-mark end
+      """;
+
+  private static PreparedWorkload prepare(String append) {
+    GuestCache cache = GuestCache.ofUser();
+    return new WorkloadPreparation(cache, new GuestPreparation(cache, line -> {}), line -> {})
+        .prepare(Workload.parse(WORKLOAD, "small.yaml", null), null, append, false);
+  }
+
+  private static RunResult run(PreparedWorkload prepared, List<String> policies, boolean audit) {
+    Experiment experiment =
+        new Experiment(
+            "small",
+            "For tests.",
+            prepared.guest(),
+            prepared.request(),
+            prepared.configuration(),
+            prepared.workload().phases(),
+            false,
+            prepared.workload().maximumInstructions(),
+            policies.stream().map(Policy::load).toList(),
+            CostModel.load(CostModel.DEFAULT),
+            audit,
+            false);
+    OutputStream nowhere = OutputStream.nullOutputStream();
+    IsolationRun.Outcome outcome =
+        new IsolationRun(experiment, nowhere, nowhere, progress -> {}).execute("test");
+    assertEquals("complete", outcome.result().state(), outcome.result().reason());
+    return outcome.result();
+  }
+
+  /** What the guest came to: it must be the same under all policies and with none. */
+  private static String guest(RunResult result) {
+    return "%s instructions, console %s, memory %s"
+        .formatted(
+            value(result.metrics(), MetricNames.INSTRUCTIONS),
+            value(result.metrics(), MetricNames.CONSOLE_SHA256),
+            value(result.metrics(), MetricNames.MEMORY_SHA256));
+  }
+
+  private static Object value(List<Metric> metrics, String name) {
+    return metrics.stream()
+        .filter(metric -> metric.name().equals(name))
+        .findFirst()
+        .orElseThrow(() -> new AssertionError("no metric " + name))
+        .value();
+  }
+
+  private static long count(List<Metric> metrics, String name) {
+    return ((Number) value(metrics, name)).longValue();
+  }
+
+  private static PolicyResult policy(RunResult result, String name) {
+    return result.policies().stream()
+        .filter(policy -> policy.name().equals(name))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static String withoutIsolation(PreparedWorkload prepared) {
+    try (Machine machine = new Machine(prepared.configuration())) {
+      prepared.guest().loadInto(machine);
+      OutputStream nowhere = OutputStream.nullOutputStream();
+      GuestSession session = new GuestSession(machine, Long.MAX_VALUE, nowhere, nowhere, false);
+      session.runToEnd();
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      machine.memory().digest(digest);
+      return "%s instructions, console %s, memory %s"
+          .formatted(
+              machine.instructions(),
+              session.result("end", 0).consoleSha256(),
+              HexFormat.of().formatHex(digest.digest()));
+    } catch (NoSuchAlgorithmException e) {
+      throw new AssertionError("every JDK has SHA-256", e);
+    }
+  }
+
+  @Test
+  void theGuestCannotTellAndPoliciesTogetherCountAsTheyDoAlone() {
+    PreparedWorkload prepared = prepare(Experiment.WITHOUT_MITIGATIONS);
+    String guest = withoutIsolation(prepared);
+    RunResult together = run(prepared, Policy.builtIn(), true);
+    assertEquals(guest, guest(together));
+    assertTrue(count(together.metrics(), "audit.enters") > 1_000);
+    assertTrue(count(together.metrics(), "audit.leaves") > 100_000);
+    for (String name : List.of("google-2025", "google-2022")) {
+      RunResult alone = run(prepared, List.of(name), false);
+      assertEquals(guest, guest(alone));
+      assertEquals(policy(together, name).metrics(), policy(alone, name).metrics());
+      assertEquals(policy(together, name).causes(), policy(alone, name).causes());
+    }
+    check(together);
+  }
+
+  private static void check(RunResult result) {
+    long entries = count(result.metrics(), "region.entries");
+    assertEquals(0, count(policy(result, "none").metrics(), MetricNames.EXITS));
+    // Page-table isolation leaves at each entry; the first of the region came before it.
+    long kpti = count(policy(result, "kpti").metrics(), MetricNames.EXITS);
+    assertTrue(Math.abs(entries - kpti) <= 1, kpti + " exits of kpti, " + entries + " entries");
+    long google = count(policy(result, "google-2025").metrics(), MetricNames.EXITS);
+    long mermap = count(policy(result, "google-2025-mermap").metrics(), MetricNames.EXITS);
+    assertTrue(google < entries && mermap < google, google + " and " + mermap);
+    // Files are copied through the page cache, and pages for processes are cleared.
+    assertTrue(
+        policy(result, "google-2025").causes().stream()
+            .anyMatch(cause -> cause.kind().equals("page-cache")));
+    assertTrue(
+        policy(result, "google-2025").causes().stream()
+            .anyMatch(cause -> cause.function().startsWith("clear_page")));
+    assertEquals(
+        List.of("files", "processes"),
+        policy(result, "kpti").phases().stream().map(PolicyResult.Phase::name).toList());
+  }
+
+  @Test
+  void aKernelWithItsOwnPageTableIsolationIsAuditedToo() {
+    RunResult result = run(prepare("pti=on"), Policy.builtIn(), true);
+    assertTrue(count(result.metrics(), "audit.enters") > 1_000);
+    long entries = count(result.metrics(), "region.entries");
+    long exits = count(policy(result, "google-2025").metrics(), MetricNames.EXITS);
+    assertTrue(exits > 0 && exits < entries, exits + " of " + entries);
+  }
+}
