@@ -141,6 +141,13 @@ final class MonitorModel {
         });
   }
 
+  /** An access of the kernel to memory of the process, by its user address. */
+  void touchUser() {
+    if (behaviour.ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED) {
+      exit(Event.EXIT_FAULT);
+    }
+  }
+
   /** An access of the kernel to a page. */
   void touch(long page) {
     long frame = guest.frame(page);

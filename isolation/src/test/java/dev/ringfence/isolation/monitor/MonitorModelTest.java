@@ -120,7 +120,8 @@ class MonitorModelTest {
         rules.put(kind, Disposition.valueOf(disposition.toUpperCase(Locale.ROOT)));
         text.append("    - {kind: %s, disposition: %s}\n".formatted(kind.id(), disposition));
       }
-      text.append("own-user-memory: mapped\npcid: true\nflush: {}\nclasses: {userspace: {}}\n");
+      text.append("pcid: true\nflush: {}\nclasses: {userspace: {}}\n");
+      text.append("own-user-memory: %s\n".formatted(one("mapped", "unmapped")));
       text.append("fill: %s\n".formatted(one("eager", "on-demand", "explicit")));
       text.append("free-pages: %s\n".formatted(one("sensitive", "keep")));
       text.append("on-kernel-entry: %s\n".formatted(one("stay", "stay", "stay", "exit")));
@@ -159,7 +160,7 @@ class MonitorModelTest {
     }
 
     private void step() {
-      switch (random.nextInt(12)) {
+      switch (random.nextInt(13)) {
         case 0, 1, 2 -> load();
         case 3 -> store();
         case 4, 5 -> map();
@@ -168,6 +169,7 @@ class MonitorModelTest {
         case 8 -> switchTask();
         case 9 -> switchProcess();
         case 10 -> interruptKernel();
+        case 11 -> loadUser();
         default -> interruptUser();
       }
     }
@@ -176,6 +178,11 @@ class MonitorModelTest {
       long page = anyPage();
       guest.load(page + 8);
       systemCall("load %x".formatted(page), () -> touch(page));
+    }
+
+    private void loadUser() {
+      guest.load(SmallGuest.USER);
+      systemCall("load of the user's memory", () -> all(MonitorModel::touchUser));
     }
 
     private void store() {

@@ -565,6 +565,19 @@ class SmallGuestTest {
   }
 
   @Test
+  void theProcesssOwnMemoryExitsWhereThePolicyUnmapsIt() {
+    // Code is filled. User code reads the same page in between, which is nobody's business.
+    guest.load(SmallGuest.USER).load(SmallGuest.USER).nothing();
+    assertEquals(
+        List.of(
+            "kernel-entry 4, enter-request 4, enter 3, relax 4, exit-fault 2, "
+                + "cr3-write-keeping 5, fill-ahead 1",
+            "kernel-entry 4, enter-request 4, enter 1, relax 4, cr3-write-keeping 1, "
+                + "fill-ahead 1"),
+        counts(guest, staying("own-user-memory", "unmapped"), staying()));
+  }
+
+  @Test
   void flushesDependOnTheProcessor() {
     // Enters that flush data: all, for each comes after the kernel ran unrestricted.
     guest.loadFrame(FRAME + 1).nothing().loadFrame(FRAME + 1);
