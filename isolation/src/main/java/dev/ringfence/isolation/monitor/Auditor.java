@@ -2,6 +2,7 @@ package dev.ringfence.isolation.monitor;
 
 import dev.ringfence.isolation.policy.Disposition;
 import dev.ringfence.isolation.table.RestrictedTables;
+import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.memory.PhysicalMemory;
@@ -147,7 +148,8 @@ public final class Auditor implements IsolationMonitor.RunListener {
               provenance.owner() != 0 && provenance.owner() == policy.currentMm(processor.index());
           case EPHEMERAL, SENSITIVE -> false;
         };
-    if (!allowed) {
+    boolean kept = provenance.kind() == PageKind.FREE && policy.keepsFreePages();
+    if (!allowed && !kept) {
       throw violation(policy, linear, entry, "the policy says " + disposition.id());
     }
     if (page >= 0 && disposition == Disposition.NONSENSITIVE) {

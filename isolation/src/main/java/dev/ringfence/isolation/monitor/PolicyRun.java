@@ -295,8 +295,11 @@ public final class PolicyRun {
 
   private void unmapEphemeral(RestrictedSpace space) {
     long page = space.removeOldestEphemeral();
+    long frame = (tables.entry(space.root, page) & RestrictedTables.ADDRESS) >>> 12;
     tables.unmap(page);
-    directlyMapped.clear((int) (page - kernel.directMap(0) >>> 12));
+    if (kernel.directMap(frame) == page) {
+      directlyMapped.clear((int) frame);
+    }
   }
 
   /** Another address space of the guest is loaded. */
@@ -551,7 +554,9 @@ public final class PolicyRun {
     List<Long> others = aliases.remove(frame);
     if (others != null) {
       for (long page : others) {
-        if (tables.unmap(page)) {
+        // The address may show another frame by now.
+        boolean shown = (tables.anyEntry(page) & RestrictedTables.ADDRESS) >>> 12 == frame;
+        if (shown && tables.unmap(page)) {
           withdrawn.add(page);
           removed++;
         }
@@ -560,8 +565,11 @@ public final class PolicyRun {
     if (!directlyMapped.get((int) frame)) {
       return removed;
     }
-    Disposition disposition = mapping.disposition(provenance, "");
-    if (disposition != Disposition.NONSENSITIVE) {
+    // A page is told to be freed only to policies that do not keep free pages.
+    boolean goes =
+        provenance.kind() == PageKind.FREE
+            || mapping.disposition(provenance, "") != Disposition.NONSENSITIVE;
+    if (goes) {
       long page = kernel.directMap(frame);
       directlyMapped.clear((int) frame);
       if (tables.unmap(page)) {
@@ -583,21 +591,25 @@ public final class PolicyRun {
     counts.increment(Event.SHOOTDOWN);
   }
 
+  /** Whether a page that is mapped stays so when it is freed. */
+  boolean keepsFreePages() {
+    return behaviour.freePages() == Behaviour.FreePages.KEEP;
+  }
+
   boolean unmapsFreePages() {
-    return policy.isolates() && behaviour.freePages() == Behaviour.FreePages.SENSITIVE;
+    return policy.isolates() && !keepsFreePages();
   }
 
   /** The guest dropped translations of a page of the upper half. */
   boolean revalidate(long linear, long guestEntry) {
     long page = linear & ~0xfffL;
-    long entry = tables.globalEntry(page);
-    if (entry == 0 || ((entry ^ guestEntry) & COMPARED) != 0) {
-      if (tables.unmap(page)) {
-        guestUnmaps++;
-        return true;
-      }
+    long entry = tables.anyEntry(page);
+    if (entry == 0 || ((entry ^ guestEntry) & COMPARED) == 0) {
+      return false;
     }
-    return false;
+    tables.unmap(page);
+    guestUnmaps++;
+    return true;
   }
 
   /** An address space of the guest is gone: its root page was freed. */

@@ -172,6 +172,19 @@ public final class RestrictedTables {
   }
 
   /**
+   * A leaf for an address: the global tree's or, if it has none, that of a domain alone; 0 if none
+   * maps it. All lead to the same frame, for the kernel has one mapping of its half for all.
+   */
+  public long anyEntry(long linear) {
+    long entry = globalEntry(linear);
+    for (int i = 0; i < roots.size() && entry == 0; i++) {
+      long own = ownSlot(roots.get(i), linear);
+      entry = own == 0 ? 0 : memory.readLong(own);
+    }
+    return entry;
+  }
+
+  /**
    * Takes a page out of all tables.
    *
    * @return whether any mapped it

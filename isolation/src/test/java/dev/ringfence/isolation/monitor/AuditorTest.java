@@ -100,6 +100,21 @@ class AuditorTest {
   }
 
   @Test
+  void aFreePageThatThePolicyKeepsIsNoViolation() {
+    guest.close();
+    guest = new SmallGuest(image);
+    Provenance tasks = new Provenance(PageKind.SLAB, "task_struct", 0, false);
+    guest.kernel.set(FRAME, tasks);
+    monitor = guest.attach(Policy.load("oracle-kvm"));
+    auditor = new Auditor(monitor);
+    guest.loadFrame(FRAME).free(FRAME, 1).nothing().run();
+    assertEquals(4, auditor.audits());
+    assertTrue(run().mapsDirectly(FRAME));
+    guest.kernel.set(FRAME, ANONYMOUS);
+    expectViolation("ffff888000800000", "the policy says sensitive");
+  }
+
+  @Test
   void anotherUseThatThePolicyAllowsIsNoViolation() {
     guest.kernel.set(FRAME, new Provenance(PageKind.VMALLOC, "area", 0, false));
     guest.nothing().run();

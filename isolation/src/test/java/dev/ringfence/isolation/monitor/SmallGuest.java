@@ -35,6 +35,9 @@ final class SmallGuest implements AutoCloseable {
   /** Pages that tests make of them what they like: 8 MiB and following. */
   static final long FRAME = 0x800;
 
+  /** An address of the user's, which both processes map to the first page of the script. */
+  static final long USER = 0x40_1000;
+
   static final Provenance SLAB = new Provenance(PageKind.SLAB, "filp", 0, false);
   static final Provenance CACHE = new Provenance(PageKind.PAGE_CACHE, "file", 0, true);
   static final Provenance ANONYMOUS = new Provenance(PageKind.ANONYMOUS, "", 0, true);

@@ -472,6 +472,40 @@ class SmallGuestTest {
   }
 
   @Test
+  void freedPagesAreUnmappedWhateverTheMappingSaysOfThem() {
+    guest.loadFrame(FRAME).free(FRAME, 1).loadFrame(FRAME);
+    assertCounts(
+        "kernel-entry 4, enter-request 4, enter 1, relax 4, cr3-write-keeping 1, fill-ahead 3, "
+            + "unmap 1, shootdown 1",
+        staying("free-pages", "sensitive"));
+  }
+
+  @Test
+  void anAddressThatShowsAnotherPageByNowStaysWhenTheFirstIsFreed() {
+    // Filled: code, page table, the area's page twice. The freed page is mapped nowhere.
+    guest
+        .map(0, FRAME, false)
+        .load(area(0))
+        .map(0, FRAME + 3, true)
+        .load(area(0))
+        .free(FRAME, 1)
+        .load(area(0));
+    assertCounts(
+        "kernel-entry 7, enter-request 7, enter 1, relax 7, cr3-write-keeping 1, fill-ahead 4",
+        staying("free-pages", "sensitive"));
+  }
+
+  @Test
+  void aLocalMappingThatDidNotChangeStaysAtItsInvalidation() {
+    // Filled: code, page table, the area's page once.
+    guest.kernel.set(FRAME, new Provenance(PageKind.SLAB, "filp", MM_A, false));
+    guest.map(0, FRAME, false).load(area(0)).map(0, FRAME, true).load(area(0));
+    assertCounts(
+        "kernel-entry 5, enter-request 5, enter 1, relax 5, cr3-write-keeping 1, fill-ahead 3",
+        only("local"));
+  }
+
+  @Test
   void pagesThatAreKeptGoWhenTheyAreGivenToAUser() {
     guest.loadFrame(FRAME).free(FRAME, 1).allocate(FRAME, 1, false).loadFrame(FRAME);
     guest.free(FRAME, 1).allocate(FRAME, 1, true).loadFrame(FRAME);
@@ -528,6 +562,19 @@ class SmallGuestTest {
         "kernel-entry 3, enter-request 3, enter 1, relax 3, cr3-write-keeping 1, "
             + "fill-ahead 3, unmap 1, shootdown 1",
         only("local"));
+  }
+
+  @Test
+  void theProcesssOwnMemoryExitsWhereThePolicyUnmapsIt() {
+    // Code is filled. User code reads the same page in between, which is nobody's business.
+    guest.load(SmallGuest.USER).load(SmallGuest.USER).nothing();
+    assertEquals(
+        List.of(
+            "kernel-entry 4, enter-request 4, enter 3, relax 4, exit-fault 2, "
+                + "cr3-write-keeping 5, fill-ahead 1",
+            "kernel-entry 4, enter-request 4, enter 1, relax 4, cr3-write-keeping 1, "
+                + "fill-ahead 1"),
+        counts(guest, staying("own-user-memory", "unmapped"), staying()));
   }
 
   @Test
