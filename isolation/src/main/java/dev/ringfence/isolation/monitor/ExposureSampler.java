@@ -220,21 +220,17 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
         .forEachOfAll((linear, entry) -> {
           long address = entry & RestrictedTables.ADDRESS;
           int page = physical.ramPage(address);
-          String region = kernel.region(linear);
-          Provenance provenance =
-              page >= 0 && region.equals("direct map")
-                  ? pages[page]
-                  : kernel.provenance(linear, address);
-          // Names of files and variables would make a map of single pages.
-          String name = provenance.kind() == PageKind.SLAB ? provenance.name() : "";
-          into.computeIfAbsent(new Region(region, provenance.kind(), name), unused -> new Bytes())
-                  .now +=
-              4096;
+          boolean known = page >= 0 && kernel.directMap(address >>> 12) == linear;
+          Provenance provenance = known ? pages[page] : kernel.provenance(linear, address);
+          into.computeIfAbsent(region(linear, provenance), unused -> new Bytes()).now += 4096;
         });
     finish(into);
-    for (Bytes bytes : into.values()) {
-      bytes.sum = 0;
-    }
+  }
+
+  private Region region(long linear, Provenance provenance) {
+    // Names of files and variables would make a map of single pages.
+    String name = provenance.kind() == PageKind.SLAB ? provenance.name() : "";
+    return new Region(kernel.region(linear), provenance.kind(), name);
   }
 
   /** Bytes of a region of a policy's tables now, for the end of a run. */
@@ -244,8 +240,7 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
     run.tables()
         .forEachOfAll((linear, entry) -> {
           Provenance provenance = kernel.provenance(linear, entry & RestrictedTables.ADDRESS);
-          String name = provenance.kind() == PageKind.SLAB ? provenance.name() : "";
-          now.merge(new Region(kernel.region(linear), provenance.kind(), name), 4096L, Long::sum);
+          now.merge(region(linear, provenance), 4096L, Long::sum);
         });
     return now;
   }

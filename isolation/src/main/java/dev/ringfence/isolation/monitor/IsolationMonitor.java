@@ -330,7 +330,8 @@ public final class IsolationMonitor implements AutoCloseable {
         policy.addressSpaceChanged(context.touch, reason, next);
       }
       long task = kernel.currentTask(processor.state(), processor.index());
-      if (kernel.mm(next) != 0 && kernel.mm(next) == kernel.mmOfTask(task)) {
+      long mm = kernel.mm(next);
+      if (mm != 0 && mm == kernel.mmOfTask(task)) {
         // The task has changed its process, by execve(2): its stack has a new owner.
         takeStack(task);
       }

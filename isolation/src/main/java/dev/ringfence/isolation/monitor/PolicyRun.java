@@ -233,13 +233,6 @@ public final class PolicyRun {
     return space == null ? 0 : space.domain.mm();
   }
 
-  /** All restricted address spaces: roots of their tables, by the guest's roots. */
-  Map<Long, Long> roots() {
-    Map<Long, Long> roots = new HashMap<>();
-    spaces.forEach((guestRoot, space) -> roots.put(guestRoot, space.root));
-    return roots;
-  }
-
   DomainState state(int processor) {
     return processors.get(processor).state;
   }
