@@ -25,4 +25,5 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.probe;
   exports dev.ringfence.machine.snapshot;
   exports dev.ringfence.machine.time;
+  exports dev.ringfence.machine.translate;
 }

@@ -1,13 +1,21 @@
 package dev.ringfence.cli;
 
+import dev.ringfence.lab.bench.ReferenceJob;
+import dev.ringfence.lab.guest.GuestCache;
+import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.Machine;
+import dev.ringfence.machine.MachineConfiguration;
+import dev.ringfence.machine.translate.TranslationMode;
 import dev.ringfence.oracle.InstructionFuzz;
+import dev.ringfence.oracle.Lockstep;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -18,9 +26,9 @@ import picocli.CommandLine.Spec;
 /** Random tests that run as long as one likes. */
 @Command(
     name = "fuzz",
-    description = "Compares the machine with real processors on random cases.",
+    description = "Compares the machine with real processors, and its executors with each other.",
     mixinStandardHelpOptions = true,
-    subcommands = FuzzCommand.Instructions.class)
+    subcommands = {FuzzCommand.Instructions.class, FuzzCommand.LockstepBoot.class})
 final class FuzzCommand implements Runnable {
   @Spec private CommandSpec spec;
 
@@ -157,6 +165,91 @@ final class FuzzCommand implements Runnable {
       } catch (NumberFormatException e) {
         throw new BadInputException("--time: expected seconds, for example 60s, found " + text);
       }
+    }
+  }
+
+  /** A whole boot, interpreted and translated. */
+  @Command(
+      name = "lockstep",
+      description =
+          "Boots a guest twice side by side, interpreted and translated, and stops at the first"
+              + " difference with both states. Exit status 1 if there is one.",
+      mixinStandardHelpOptions = true)
+  static final class LockstepBoot implements Callable<Integer> {
+    @Spec private CommandSpec spec;
+
+    @Option(
+        names = "--translation",
+        paramLabel = "MODE",
+        defaultValue = "ON",
+        description = "${COMPLETION-CANDIDATES}; FORCED translates all code (default: ON).")
+    private TranslationMode mode;
+
+    @Option(
+        names = "--step",
+        paramLabel = "N",
+        defaultValue = "1000000",
+        description = "Instructions between comparisons (default: ${DEFAULT-VALUE}).")
+    private long step;
+
+    @Option(
+        names = "--instructions",
+        paramLabel = "N",
+        defaultValue = "10000000000",
+        description = "Stop after so many (default: ${DEFAULT-VALUE}).")
+    private long limit;
+
+    @Option(
+        names = "--cpus",
+        paramLabel = "N",
+        defaultValue = "1",
+        description = "Processors (default: ${DEFAULT-VALUE}).")
+    private int processors;
+
+    @Override
+    public Integer call() {
+      PrintWriter out = spec.commandLine().getOut();
+      PrintWriter err = spec.commandLine().getErr();
+      GuestCache cache = GuestCache.ofUser();
+      ReferenceJob job =
+          ReferenceJob.prepare(
+              Path.of(System.getProperty("ringfence.root", ".")),
+              cache,
+              new GuestPreparation(cache, line -> err.println("ringfence: " + line)));
+      long[] last = {System.nanoTime()};
+      Optional<Lockstep.Difference> difference =
+          new Lockstep(() -> machine(job, TranslationMode.OFF), () -> machine(job, mode))
+              .run(
+                  step,
+                  limit,
+                  at -> {
+                    if (System.nanoTime() - last[0] > 5_000_000_000L) {
+                      last[0] = System.nanoTime();
+                      err.printf("ringfence: equal after %,d instructions%n", at);
+                      err.flush();
+                    }
+                  });
+      if (difference.isEmpty()) {
+        out.println("no difference");
+        return ExitStatus.OK;
+      }
+      Lockstep.Difference found = difference.get();
+      out.printf(
+          "equal after %,d instructions, different after %,d (interpreted, translated):%n",
+          found.equalUntil(), found.differentAfter());
+      found.differences().forEach(line -> out.println("  " + line));
+      out.printf("before:%n%s", found.before());
+      out.flush();
+      return ExitStatus.DEFECT;
+    }
+
+    private Machine machine(ReferenceJob job, TranslationMode translation) {
+      Machine machine =
+          new Machine(
+              MachineConfiguration.of(ReferenceJob.configuration().memoryBytes(), processors)
+                  .withTranslation(translation));
+      job.guest().loadInto(machine);
+      return machine;
     }
   }
 }

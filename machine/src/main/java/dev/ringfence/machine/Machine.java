@@ -79,7 +79,7 @@ public final class Machine implements AutoCloseable {
               disk.writable() ? ImageFile.Mode.WRITABLE : ImageFile.Mode.COPY_ON_WRITE));
     }
     memory = new PhysicalMemory(configuration.memoryBytes());
-    codeCache = new CodeCache(memory);
+    codeCache = new CodeCache(memory, configuration.translation());
     probes = new Probes(processors, codeCache, memory);
     Frequency timeStampCounter = new Frequency(model.tscHertz());
     platform =

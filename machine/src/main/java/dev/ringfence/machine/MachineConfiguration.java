@@ -1,5 +1,6 @@
 package dev.ringfence.machine;
 
+import dev.ringfence.machine.translate.TranslationMode;
 import java.time.Instant;
 import java.util.List;
 
@@ -14,6 +15,7 @@ import java.util.List;
  * @param seed of everything random that the machine provides, such as RDRAND
  * @param startDate what the real-time clock shows at power-on
  * @param debugExitPort I/O port of the isa-debug-exit device, 0 to leave it and pc-testdev out
+ * @param translation when guest code is translated, which the guest cannot tell
  */
 public record MachineConfiguration(
     long memoryBytes,
@@ -22,7 +24,8 @@ public record MachineConfiguration(
     List<Disk> disks,
     long seed,
     Instant startDate,
-    int debugExitPort) {
+    int debugExitPort,
+    TranslationMode translation) {
 
   public static final String DEFAULT_CPU_MODEL = "skylake-server";
 
@@ -58,32 +61,44 @@ public record MachineConfiguration(
   /** A machine of the default processor model without disks and test devices. */
   public static MachineConfiguration of(long memoryBytes, int processors) {
     return new MachineConfiguration(
-        memoryBytes, processors, DEFAULT_CPU_MODEL, List.of(), 1, DEFAULT_START_DATE, 0);
+        memoryBytes,
+        processors,
+        DEFAULT_CPU_MODEL,
+        List.of(),
+        1,
+        DEFAULT_START_DATE,
+        0,
+        TranslationMode.ON);
   }
 
   public MachineConfiguration withCpuModel(String name) {
     return new MachineConfiguration(
-        memoryBytes, processors, name, disks, seed, startDate, debugExitPort);
+        memoryBytes, processors, name, disks, seed, startDate, debugExitPort, translation);
   }
 
   public MachineConfiguration withMemory(long bytes) {
     return new MachineConfiguration(
-        bytes, processors, cpuModel, disks, seed, startDate, debugExitPort);
+        bytes, processors, cpuModel, disks, seed, startDate, debugExitPort, translation);
   }
 
   public MachineConfiguration withDisks(List<Disk> images) {
     return new MachineConfiguration(
-        memoryBytes, processors, cpuModel, images, seed, startDate, debugExitPort);
+        memoryBytes, processors, cpuModel, images, seed, startDate, debugExitPort, translation);
   }
 
   public MachineConfiguration withSeed(long value) {
     return new MachineConfiguration(
-        memoryBytes, processors, cpuModel, disks, value, startDate, debugExitPort);
+        memoryBytes, processors, cpuModel, disks, value, startDate, debugExitPort, translation);
   }
 
   /** Adds isa-debug-exit at a port, and pc-testdev. */
   public MachineConfiguration withTestDevices(int port) {
     return new MachineConfiguration(
-        memoryBytes, processors, cpuModel, disks, seed, startDate, port);
+        memoryBytes, processors, cpuModel, disks, seed, startDate, port, translation);
+  }
+
+  public MachineConfiguration withTranslation(TranslationMode mode) {
+    return new MachineConfiguration(
+        memoryBytes, processors, cpuModel, disks, seed, startDate, debugExitPort, mode);
   }
 }

@@ -11,6 +11,7 @@ import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.Disk;
 import dev.ringfence.machine.MachineConfiguration;
 import dev.ringfence.machine.boot.BootFile;
+import dev.ringfence.machine.translate.TranslationMode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -79,7 +80,8 @@ public record Manifest(
           disks.stream().map(disk -> new Disk(Path.of(disk.path), disk.writable)).toList(),
           seed,
           Instant.parse(startDate),
-          debugExitPort);
+          debugExitPort,
+          TranslationMode.ON);
     }
   }
 

@@ -1,6 +1,9 @@
 package dev.ringfence.machine.interpret;
 
 import dev.ringfence.machine.operation.MicroOperation;
+import dev.ringfence.machine.translate.TranslatedCode;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A run of instructions, decoded: straight-line code from its start to the first instruction that
@@ -8,6 +11,11 @@ import dev.ringfence.machine.operation.MicroOperation;
  * them.
  */
 final class Block {
+  private static final @Nullable Translation[] NONE = {};
+
+  /** Offset of its first byte in its page. */
+  final int offset;
+
   final MicroOperation[] operations;
 
   /** Number of instructions. */
@@ -22,10 +30,27 @@ final class Block {
   /** RAM page that holds the last bytes if the block runs over the end of its page, else -1. */
   final int secondPage;
 
+  /** Whether a probe is told of its first instruction; such a block is never translated. */
+  final boolean probed;
+
+  /** How often it has been interpreted; negative once translation has been asked for. */
+  int heat;
+
+  /** Translations, by processor. */
+  private @Nullable Translation[] translations = NONE;
+
   /** False once any of its bytes has been overwritten. */
   boolean valid = true;
 
-  Block(MicroOperation[] operations, int[] offsets, int[] firstOperation, int secondPage) {
+  Block(
+      int offset,
+      MicroOperation[] operations,
+      int[] offsets,
+      int[] firstOperation,
+      int secondPage,
+      boolean probed) {
+    this.offset = offset;
+    this.probed = probed;
     this.operations = operations;
     this.instructions = offsets.length - 1;
     this.offsets = offsets;
@@ -36,5 +61,24 @@ final class Block {
   /** Length in bytes. */
   int length() {
     return offsets[instructions];
+  }
+
+  /**
+   * Code that executes the block, for one processor.
+   *
+   * @param entry its index in the code's region
+   */
+  record Translation(TranslatedCode code, int entry) {}
+
+  /** The translation for a processor, or null. */
+  @Nullable Translation translation(int processor) {
+    return processor < translations.length ? translations[processor] : null;
+  }
+
+  void setTranslation(int processor, Translation translation) {
+    if (processor >= translations.length) {
+      translations = Arrays.copyOf(translations, processor + 1);
+    }
+    translations[processor] = translation;
   }
 }

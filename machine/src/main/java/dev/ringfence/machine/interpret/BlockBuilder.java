@@ -115,10 +115,12 @@ final class BlockBuilder {
     offsets[count] = at - offset;
     MicroOperation[] operations = emitter.finish();
     return new Block(
+        offset,
         operations,
         Arrays.copyOf(offsets, count + 1),
         firstOperations(operations, count),
-        at > 4096 ? secondPage : -1);
+        at > 4096 ? secondPage : -1,
+        probes.containsKey(offset));
   }
 
   /** The probe finds RIP at the instruction, which is the first of its block. */

@@ -8,6 +8,7 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Finds the block at RIP in the code cache, building it where there is none. Most jumps stay in
@@ -36,6 +37,11 @@ final class BlockFinder implements BlockSource {
   @Override
   public void forget() {
     recentPage = 1;
+  }
+
+  /** The page of the 64-bit block found last, or none if the page has been overwritten since. */
+  @Nullable CodePage pageOfLastBlock() {
+    return (state.rip & PAGE) == recentPage && recentCode.live ? recentCode : null;
   }
 
   @Override

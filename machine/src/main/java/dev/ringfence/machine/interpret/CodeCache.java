@@ -3,6 +3,7 @@ package dev.ringfence.machine.interpret;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.probe.CodeProbe;
+import dev.ringfence.machine.translate.TranslationMode;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -26,10 +27,18 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   /** Blocks kept before all are dropped; about 300 bytes of heap each. */
   private static final int MOST_BLOCKS = 400_000;
 
-  public CodeCache(PhysicalMemory physical) {
+  private final TranslationMode translation;
+
+  /** A cache of code that is translated as {@code mode} says. */
+  public CodeCache(PhysicalMemory physical, TranslationMode mode) {
+    this.translation = mode;
     this.physical = physical;
     this.pages = new CodePage[physical.ramPages()];
     physical.setCodeGate(this);
+  }
+
+  TranslationMode translation() {
+    return translation;
   }
 
   /** Adds the memory of a processor, whose stores must pass the gate. */
@@ -74,6 +83,12 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     if (page != null && page.holdsCode((int) address & 4095, length)) {
       drop(ramPage, page);
     }
+  }
+
+  @Override
+  public boolean holdsCode(long address, int length) {
+    CodePage page = pages[physical.ramPage(address)];
+    return page != null && page.holdsCode((int) address & 4095, length);
   }
 
   private void drop(int ramPage, CodePage page) {

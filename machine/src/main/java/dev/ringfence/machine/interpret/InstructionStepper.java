@@ -26,7 +26,7 @@ public final class InstructionStepper {
     this.state = processor.state();
     this.memory = processor.memory();
     this.builder = new BlockBuilder(processor.physical(), processor.model());
-    this.interpreter = new Interpreter(processor, new Current());
+    this.interpreter = new Interpreter(processor, new Current(), null);
   }
 
   /**

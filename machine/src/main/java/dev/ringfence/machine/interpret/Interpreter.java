@@ -10,6 +10,7 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.memory.HostMemory;
 import dev.ringfence.machine.operation.MicroCode;
 import dev.ringfence.machine.operation.MicroOperation;
+import dev.ringfence.machine.operation.Multiplication;
 import dev.ringfence.machine.operation.Shifts;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import org.jspecify.annotations.Nullable;
@@ -26,11 +27,16 @@ final class Interpreter {
   private final ProcessorState state;
   private final TranslatedMemory memory;
   private final BlockSource source;
+  private final @Nullable TranslatedBlocks translated;
 
   /** The exception that ended the last call, or null. */
   @Nullable ProcessorException exception;
 
-  Interpreter(Processor processor, BlockSource source) {
+  /**
+   * @param translated executes what has been translated, or null
+   */
+  Interpreter(Processor processor, BlockSource source, @Nullable TranslatedBlocks translated) {
+    this.translated = translated;
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
@@ -58,7 +64,10 @@ final class Interpreter {
       blocks:
       while (!p.needsAttention() && p.time() < until) {
         i = 0;
-        final Block block = source.find();
+        final Block block = translated == null ? source.find() : translated.run(until);
+        if (block == null) {
+          break;
+        }
         operations = block.operations;
         int stop = block.instructions;
         int limit = operations.length;
@@ -209,10 +218,8 @@ final class Interpreter {
               long a = r[o.first] << shift >> shift;
               long b = r[o.second] + o.immediate << shift >> shift;
               long product = a * b;
-              long truncated = product << shift >> shift;
-              boolean fits = truncated == product && Math.multiplyHigh(a, b) == product >> 63;
-              s.flagResult = truncated;
-              s.flagAuxiliary = fits ? 0 : 1L << 63;
+              s.flagResult = product << shift >> shift;
+              s.flagAuxiliary = Multiplication.truncationAuxiliary(a, b, shift);
               r[o.destination] = r[o.destination] & o.keep | product << shift >>> shift;
             }
             case MicroCode.SET_IF ->
@@ -479,8 +486,8 @@ final class Interpreter {
         MicroOperation o = operations[i - 1];
         s.rip = cut(r[Slot.BLOCK_START] + o.offset, o);
         p.complete(o.ordinal);
-        m.leaveBlock = false;
       }
+      m.leaveBlock = false;
       exception = e;
     }
   }

@@ -8,6 +8,7 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.interrupt.EventDelivery;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.translate.TranslationMode;
 
 /**
  * Runs one processor: finds blocks, has them executed, and between them delivers interrupts and
@@ -28,7 +29,14 @@ public final class ProcessorLoop {
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
-    this.interpreter = new Interpreter(processor, new BlockFinder(processor, cache, physical));
+    BlockFinder finder = new BlockFinder(processor, cache, physical);
+    this.interpreter =
+        new Interpreter(
+            processor,
+            finder,
+            cache.translation() == TranslationMode.OFF
+                ? null
+                : new TranslatedBlocks(processor, finder, cache.translation()));
     cache.attach(memory);
   }
 

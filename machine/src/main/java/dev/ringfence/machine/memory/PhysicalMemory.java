@@ -27,6 +27,21 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
      * about to change.
      */
     void codeOverwritten(long address, int length);
+
+    /** Whether decoded code would be dropped by {@link #codeOverwritten}. */
+    boolean holdsCode(long address, int length);
+
+    /** Of memory whose code nobody has decoded. */
+    CodeGate NO_CODE =
+        new CodeGate() {
+          @Override
+          public void codeOverwritten(long address, int length) {}
+
+          @Override
+          public boolean holdsCode(long address, int length) {
+            return false;
+          }
+        };
   }
 
   private static final long DIGEST_BYTES = 1L << 20;
@@ -36,7 +51,7 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
   private final long host;
   private final IoSpace devices = new IoSpace("memory");
   private final boolean[] codePages;
-  private CodeGate codeGate = (address, length) -> {};
+  private CodeGate codeGate = CodeGate.NO_CODE;
 
   /**
    * @param size bytes of RAM, a multiple of 4096

@@ -6,8 +6,20 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.Slot;
 
 /** MUL, IMUL, DIV and IDIV with the double-width operand in rDX:rAX, or in AX for bytes. */
-final class Multiplication {
+public final class Multiplication {
   private Multiplication() {}
+
+  /**
+   * The auxiliary word of IMUL with a truncated product: CF and OF are set if it does not fit.
+   *
+   * @param a sign-extended factor; likewise b
+   * @param shift 64 minus the operand width in bits
+   */
+  public static long truncationAuxiliary(long a, long b, int shift) {
+    long product = a * b;
+    boolean fits = product << shift >> shift == product && Math.multiplyHigh(a, b) == product >> 63;
+    return fits ? 0 : 1L << 63;
+  }
 
   private static void writePair(ProcessorState state, int shift, long low, long high) {
     long[] r = state.r;

@@ -13,88 +13,134 @@ import dev.ringfence.machine.cpu.ProcessorState;
 public final class Shifts {
   private Shifts() {}
 
-  private static int count(long count, int shift) {
+  /** The number of bits to shift by: a count masked as the processor masks it. */
+  public static int count(long count, int shift) {
     return (int) count & (shift == 0 ? 63 : 31);
   }
 
   /** SHL. */
   public static long left(ProcessorState state, long operand, long by, int shift) {
     int count = count(by, shift);
-    long top = operand << shift;
-    if (count == 0) {
-      return top >>> shift;
+    long value = leftValue(operand, count, shift);
+    if (count != 0) {
+      state.flagResult = value << shift >> shift;
+      state.flagAuxiliary = leftAuxiliary(operand, count, shift);
     }
-    long result = top << count;
-    long carry = top << count - 1 >>> 63;
-    state.flagResult = result >> shift;
-    state.flagAuxiliary = Flags.carryAndOverflow(carry, carry ^ result >>> 63);
-    return result >>> shift;
+    return value;
+  }
+
+  /** What SHL by a masked count gives. */
+  public static long leftValue(long operand, int count, int shift) {
+    return operand << shift << count >>> shift;
+  }
+
+  /** The auxiliary word after SHL by a masked count that is not zero. */
+  public static long leftAuxiliary(long operand, int count, int shift) {
+    long before = operand << shift << count - 1;
+    return Flags.carryAndOverflow(before >>> 63, before >>> 63 ^ before << 1 >>> 63);
   }
 
   /** SHR. */
   public static long right(ProcessorState state, long operand, long by, int shift) {
     int count = count(by, shift);
-    long value = operand << shift >>> shift;
-    if (count == 0) {
-      return value;
+    long value = rightValue(operand, count, shift);
+    if (count != 0) {
+      state.flagResult = value << shift >> shift;
+      state.flagAuxiliary = rightAuxiliary(operand, count, shift);
     }
-    long result = value >>> count;
-    state.flagResult = result << shift >> shift;
-    state.flagAuxiliary = Flags.carryAndOverflow(value >>> count - 1 & 1, operand << shift >>> 63);
-    return result;
+    return value;
+  }
+
+  /** What SHR by a masked count gives. */
+  public static long rightValue(long operand, int count, int shift) {
+    return operand << shift >>> shift >>> count;
+  }
+
+  /** The auxiliary word after SHR by a masked count that is not zero. */
+  public static long rightAuxiliary(long operand, int count, int shift) {
+    return Flags.carryAndOverflow(
+        operand << shift >>> shift >>> count - 1 & 1, operand << shift >>> 63);
   }
 
   /** SAR. */
   public static long rightArithmetic(ProcessorState state, long operand, long by, int shift) {
     int count = count(by, shift);
-    long value = operand << shift >> shift;
-    if (count == 0) {
-      return value << shift >>> shift;
+    long value = rightArithmeticValue(operand, count, shift);
+    if (count != 0) {
+      state.flagResult = value << shift >> shift;
+      state.flagAuxiliary = rightArithmeticAuxiliary(operand, count, shift);
     }
-    long result = value >> count;
-    state.flagResult = result;
-    state.flagAuxiliary = Flags.carryAndOverflow(value >> count - 1 & 1, 0);
-    return result << shift >>> shift;
+    return value;
+  }
+
+  /** What SAR by a masked count gives. */
+  public static long rightArithmeticValue(long operand, int count, int shift) {
+    return operand << shift >> shift >> count << shift >>> shift;
+  }
+
+  /** The auxiliary word after SAR by a masked count that is not zero. */
+  public static long rightArithmeticAuxiliary(long operand, int count, int shift) {
+    return Flags.carryAndOverflow(operand << shift >> shift >> count - 1 & 1, 0);
   }
 
   /** ROL: changes CF and OF only. */
   public static long rotateLeft(ProcessorState state, long operand, long by, int shift) {
-    int masked = count(by, shift);
-    int width = 64 - shift;
-    long value = operand << shift >>> shift;
-    if (masked == 0) {
-      return value;
+    int count = count(by, shift);
+    long value = rotateLeftValue(operand, count, shift);
+    if (count != 0) {
+      state.flagAuxiliary = rotateLeftAuxiliary(state.flagAuxiliary, value, shift);
     }
+    return value;
+  }
+
+  /** What ROL by a masked count gives. */
+  public static long rotateLeftValue(long operand, int masked, int shift) {
+    int width = 64 - shift;
     int count = masked & width - 1;
-    long result =
-        width == 64
-            ? Long.rotateLeft(value, count)
-            : (value << count | value >>> width - count) << shift >>> shift;
-    long carry = result & 1;
-    rotateFlags(state, carry, carry ^ result >>> width - 1 & 1);
-    return result;
+    long value = operand << shift >>> shift;
+    return width == 64
+        ? Long.rotateLeft(value, count)
+        : (value << count | value >>> width - count) << shift >>> shift;
+  }
+
+  /** The auxiliary word after ROL by a masked count that is not zero, which gave a value. */
+  public static long rotateLeftAuxiliary(long auxiliary, long value, int shift) {
+    long carry = value & 1;
+    return rotated(auxiliary, carry, carry ^ value >>> 63 - shift & 1);
   }
 
   /** ROR: changes CF and OF only. */
   public static long rotateRight(ProcessorState state, long operand, long by, int shift) {
-    int masked = count(by, shift);
-    int width = 64 - shift;
-    long value = operand << shift >>> shift;
-    if (masked == 0) {
-      return value;
+    int count = count(by, shift);
+    long value = rotateRightValue(operand, count, shift);
+    if (count != 0) {
+      state.flagAuxiliary = rotateRightAuxiliary(state.flagAuxiliary, value, shift);
     }
+    return value;
+  }
+
+  /** What ROR by a masked count gives. */
+  public static long rotateRightValue(long operand, int masked, int shift) {
+    int width = 64 - shift;
     int count = masked & width - 1;
-    long result =
-        width == 64
-            ? Long.rotateRight(value, count)
-            : (value >>> count | value << width - count) << shift >>> shift;
-    rotateFlags(state, result >>> width - 1 & 1, (result >>> width - 1 ^ result >>> width - 2) & 1);
-    return result;
+    long value = operand << shift >>> shift;
+    return width == 64
+        ? Long.rotateRight(value, count)
+        : (value >>> count | value << width - count) << shift >>> shift;
+  }
+
+  /** The auxiliary word after ROR by a masked count that is not zero, which gave a value. */
+  public static long rotateRightAuxiliary(long auxiliary, long value, int shift) {
+    long carry = value >>> 63 - shift & 1;
+    return rotated(auxiliary, carry, carry ^ value >>> 62 - shift & 1);
+  }
+
+  private static long rotated(long auxiliary, long carry, long overflow) {
+    return auxiliary & ~Flags.CARRY_AND_OVERFLOW | Flags.carryAndOverflow(carry, overflow);
   }
 
   private static void rotateFlags(ProcessorState state, long carry, long overflow) {
-    state.flagAuxiliary =
-        state.flagAuxiliary & ~Flags.CARRY_AND_OVERFLOW | Flags.carryAndOverflow(carry, overflow);
+    state.flagAuxiliary = rotated(state.flagAuxiliary, carry, overflow);
   }
 
   /** RCL: destination = first rotated through CF by second + immediate. */

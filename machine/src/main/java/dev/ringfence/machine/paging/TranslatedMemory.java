@@ -104,6 +104,12 @@ public final class TranslatedMemory implements LinearMemory {
    */
   public boolean leaveBlock;
 
+  /**
+   * While it is set, accesses that would set {@link #leaveBlock} raise {@link RestartInstruction}
+   * instead.
+   */
+  public boolean restarts;
+
   private final ProcessorState state;
   private final PhysicalMemory physical;
   private final PageWalker walker;
@@ -124,10 +130,11 @@ public final class TranslatedMemory implements LinearMemory {
 
   private int passingCount;
   private final long[][] fastTables = {readTable, writeTable, fetchTable};
+  private final RestartInstruction restart = new RestartInstruction();
   private @Nullable Invalidations invalidations;
   private Watcher watcher;
   private DeviceGate deviceGate = () -> {};
-  private PhysicalMemory.CodeGate codeGate = (address, length) -> {};
+  private PhysicalMemory.CodeGate codeGate = PhysicalMemory.CodeGate.NO_CODE;
 
   public TranslatedMemory(ProcessorState state, PhysicalMemory physical, int physicalAddressBits) {
     this.state = state;
@@ -512,8 +519,7 @@ public final class TranslatedMemory implements LinearMemory {
     }
     long host = physical.hostAddress(address);
     if (host == 0) {
-      deviceGate.beforeDeviceAccess();
-      leaveBlock = true;
+      requireLeave();
       return physical.devices().read(address, bytes);
     }
     if (!watched && !alignmentChecked()) {
@@ -525,6 +531,14 @@ public final class TranslatedMemory implements LinearMemory {
       case 4 -> HostMemory.getInt(host) & 0xffffffffL;
       default -> HostMemory.getLong(host);
     };
+  }
+
+  private void requireLeave() {
+    if (restarts) {
+      throw restart;
+    }
+    deviceGate.beforeDeviceAccess();
+    leaveBlock = true;
   }
 
   private long loadAcross(long linear, int bytes, boolean stack) {
@@ -554,12 +568,14 @@ public final class TranslatedMemory implements LinearMemory {
     }
     long host = physical.hostAddress(address);
     if (host == 0) {
-      deviceGate.beforeDeviceAccess();
-      leaveBlock = true;
+      requireLeave();
       physical.devices().write(address, bytes, value);
       return;
     }
     if (physical.isCodePage(physical.ramPage(address))) {
+      if (restarts && codeGate.holdsCode(address, bytes)) {
+        throw restart;
+      }
       codeGate.codeOverwritten(address, bytes);
     } else if (!watched && !alignmentChecked()) {
       enter(WRITE, linear, host - linear);
@@ -710,8 +726,19 @@ public final class TranslatedMemory implements LinearMemory {
     int entry = entry(linear);
     if (!hits(writeTable, entry, linear, bytes)) {
       checkCanonical(linear, bytes, stack);
-      translateData(linear, true, stack);
+      long address = translateData(linear, true, stack);
       checkEnd(linear, bytes, true, stack);
+      if (restarts) {
+        requirePlain(address, Math.min(bytes, 4096 - ((int) linear & 0xfff)));
+      }
+    }
+  }
+
+  /** For stores that are checked first, so that they do not restart halfway. */
+  private void requirePlain(long address, int bytes) {
+    if (physical.hostAddress(address) == 0
+        || physical.isCodePage(physical.ramPage(address)) && codeGate.holdsCode(address, bytes)) {
+      throw restart;
     }
   }
 
@@ -742,7 +769,10 @@ public final class TranslatedMemory implements LinearMemory {
   private void checkEnd(long linear, int bytes, boolean write, boolean stack) {
     if ((linear & 0xfff) + bytes > 4096) {
       long wrap = state.longMode() ? -1L : 0xffffffffL;
-      translateData((linear | 0xfff) + 1 & wrap, write, stack);
+      long address = translateData((linear | 0xfff) + 1 & wrap, write, stack);
+      if (restarts && write) {
+        requirePlain(address, ((int) linear & 0xfff) + bytes - 4096);
+      }
     }
   }
 

@@ -12,6 +12,7 @@ import dev.ringfence.machine.memory.IoSpace;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
+import dev.ringfence.machine.translate.TranslationMode;
 import java.util.HexFormat;
 
 /**
@@ -44,7 +45,7 @@ public final class BareProcessor implements AutoCloseable {
   private static final int CODE_SELECTOR = 8;
 
   public final PhysicalMemory memory = new PhysicalMemory(64 << 20);
-  public final CodeCache cache = new CodeCache(memory);
+  public final CodeCache cache = new CodeCache(memory, TranslationMode.valueOf(System.getProperty("mode", "ON")));
   public final Processor processor;
   public final ProcessorState state;
   private final ProcessorLoop loop;
