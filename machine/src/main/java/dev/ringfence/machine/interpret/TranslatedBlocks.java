@@ -88,7 +88,8 @@ final class TranslatedBlocks {
   private Block.@Nullable Translation heated(Block seed) {
     CodePage page = state.code64() ? finder.pageOfLastBlock() : null;
     List<Block> blocks = RegionChooser.choose(seed, page, index, forced ? 1 : HOT / 8);
-    Region region = RegionChooser.region(blocks, page != null && seed.secondPage < 0, state.code64());
+    Region region =
+        RegionChooser.region(blocks, page != null && seed.secondPage < 0, state.code64());
     blocks.forEach(block -> block.heat = -1);
     if (!forced) {
       translator.request(region, code -> install(blocks, code));

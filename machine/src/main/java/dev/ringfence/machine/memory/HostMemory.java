@@ -7,60 +7,58 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
+import jdk.internal.misc.Unsafe;
 
 /**
  * Loads and stores at addresses of the host process.
  *
- * <p>Constraint: guest memory access is the hottest code of the project. HotSpot compiles an access
- * to a {@link MemorySegment} to one machine instruction only when the segment is a compile-time
- * constant (about 1.0 ns through a TLB; 1.4 to 2.0 ns for a segment in an instance field). One
- * segment over the whole address space is such a constant for every machine in the process; the
- * price is that bounds are not checked here. Callers are the TLB fast path, whose entries exist
+ * <p>Constraint: guest memory access is the hottest code of the project, and it is inlined many
+ * times into every translated region. An access through a {@link MemorySegment} over everything is
+ * one machine instruction only once C2 has compiled it: before, C1 inlines the checks and the
+ * assembly of unaligned values, 126 KB of machine code for one region, and C2 must remove them
+ * again. With the JDK's own Unsafe, which all compilers of the JVM know, the reference job needs
+ * half the compile time (34 against 77 s), a third of the machine code (54 against 195 MB) and 0.75
+ * of the time. Bounds are checked neither way. Callers are the TLB fast path, whose entries exist
  * only for pages of RAM, and {@link PhysicalMemory}, which checks bounds first. Nothing else may
- * call this.
+ * call this. Hosts are little-endian and allow unaligned accesses, as x86-64 and AArch64 do.
  */
 public final class HostMemory {
   private static final MemorySegment EVERYTHING = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
-  private static final ValueLayout.OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfInt INT =
-      ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfLong LONG =
-      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private static final Unsafe UNSAFE = Unsafe.getUnsafe();
 
   private HostMemory() {}
 
   public static byte getByte(long address) {
-    return EVERYTHING.get(ValueLayout.JAVA_BYTE, address);
+    return UNSAFE.getByte(null, address);
   }
 
   public static short getShort(long address) {
-    return EVERYTHING.get(SHORT, address);
+    return UNSAFE.getShort(null, address);
   }
 
   public static int getInt(long address) {
-    return EVERYTHING.get(INT, address);
+    return UNSAFE.getInt(null, address);
   }
 
   public static long getLong(long address) {
-    return EVERYTHING.get(LONG, address);
+    return UNSAFE.getLong(null, address);
   }
 
   public static void putByte(long address, byte value) {
-    EVERYTHING.set(ValueLayout.JAVA_BYTE, address, value);
+    UNSAFE.putByte(null, address, value);
   }
 
   public static void putShort(long address, short value) {
-    EVERYTHING.set(SHORT, address, value);
+    UNSAFE.putShort(null, address, value);
   }
 
   public static void putInt(long address, int value) {
-    EVERYTHING.set(INT, address, value);
+    UNSAFE.putInt(null, address, value);
   }
 
   public static void putLong(long address, long value) {
-    EVERYTHING.set(LONG, address, value);
+    UNSAFE.putLong(null, address, value);
   }
 
   static void copy(long address, byte[] target, int offset, int length) {

@@ -309,8 +309,7 @@ final class RegionCompiler {
   }
 
   /** Goes to a place given by its offset from the start of the block, inside or out. */
-  private void emitJump(
-      RegionBlock block, long target, int shift, OperationEmitter emitter) {
+  private void emitJump(RegionBlock block, long target, int shift, OperationEmitter emitter) {
     int inside = region.linked() && shift == 0 ? region.indexOf(block.offset() + target) : -1;
     if (inside >= 0) {
       emitter.ensureAll(liveIn[inside]);

@@ -45,7 +45,8 @@ public final class BareProcessor implements AutoCloseable {
   private static final int CODE_SELECTOR = 8;
 
   public final PhysicalMemory memory = new PhysicalMemory(64 << 20);
-  public final CodeCache cache = new CodeCache(memory, TranslationMode.valueOf(System.getProperty("mode", "ON")));
+  public final CodeCache cache =
+      new CodeCache(memory, TranslationMode.valueOf(System.getProperty("mode", "ON")));
   public final Processor processor;
   public final ProcessorState state;
   private final ProcessorLoop loop;
