@@ -1,6 +1,6 @@
 package dev.ringfence.lab.guest;
 
-import dev.ringfence.isolation.input.NearestNames;
+import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import java.io.BufferedReader;
 import java.io.IOException;
