@@ -6,7 +6,6 @@ module dev.ringfence.isolation {
   requires com.fasterxml.jackson.dataformat.yaml;
   requires transitive dev.ringfence.linux;
   requires transitive dev.ringfence.machine;
-  requires org.apache.commons.text;
 
   exports dev.ringfence.isolation.cost;
   exports dev.ringfence.isolation.input;

@@ -10,6 +10,7 @@ module dev.ringfence.linux {
 
   exports dev.ringfence.linux;
   exports dev.ringfence.linux.image;
+  exports dev.ringfence.linux.input;
   exports dev.ringfence.linux.provenance;
   exports dev.ringfence.linux.running;
   exports dev.ringfence.linux.stack;

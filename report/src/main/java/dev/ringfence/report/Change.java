@@ -29,7 +29,10 @@ record Change(
     Range savedCost,
     long exposed) {
 
-  /** All changes of one kind of data, that which saves most first. */
+  /**
+   * Changes of one kind of data that would save exits, that which saves most first. Kinds that are
+   * touched only where something else calls for an exit, too, are not among them.
+   */
   static List<Change> of(PolicyResult policy) {
     Map<String, List<Cause>> kinds = new LinkedHashMap<>();
     for (Cause cause : policy.causes()) {
@@ -37,6 +40,7 @@ record Change(
     }
     return kinds.values().stream()
         .map(causes -> of(policy, causes))
+        .filter(change -> change.saved() > 0)
         .sorted(Comparator.comparingLong(Change::saved).reversed().thenComparing(Change::kind))
         .toList();
   }

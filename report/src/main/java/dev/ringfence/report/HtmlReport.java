@@ -4,14 +4,12 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.RunResult;
-import dev.ringfence.machine.BadInputException;
+import dev.ringfence.lab.result.WholeFile;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -83,27 +81,13 @@ public final class HtmlReport {
   record PolicyData(List<String> sentences, List<Change> changes) {}
 
   /**
-   * Writes the page. It is there whole or not at all: a name beside it is written first.
+   * Writes the page: the whole file or nothing.
    *
-   * @throws BadInputException if the file cannot be written
+   * @throws dev.ringfence.machine.BadInputException if the file cannot be written
    */
   public static void write(RunResult run, Path file) {
-    Path absolute = file.toAbsolutePath();
-    Path next = absolute.resolveSibling(absolute.getFileName() + ".next");
-    try {
-      // getBytes puts a question mark where half of a surrogate pair stands; writeString would
-      // fail.
-      Files.write(next, page(run).getBytes(StandardCharsets.UTF_8));
-      Files.move(
-          next, absolute, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-    } catch (IOException e) {
-      try {
-        Files.deleteIfExists(next);
-      } catch (IOException again) {
-        e.addSuppressed(again);
-      }
-      throw new BadInputException("%s: report cannot be written: %s".formatted(file, e), e);
-    }
+    // getBytes puts a question mark where half of a surrogate pair stands.
+    WholeFile.write(file, page(run).getBytes(StandardCharsets.UTF_8), "report");
   }
 
   static String page(RunResult run) {

@@ -136,8 +136,7 @@ final class Summary {
     for (Cause cause : top) {
       sentences.add(cause(policy, cause));
     }
-    List<Change> changes =
-        Change.of(policy).stream().filter(change -> change.saved() > 0).limit(3).toList();
+    List<Change> changes = Change.of(policy).stream().limit(3).toList();
     for (int i = 0; i < changes.size(); i++) {
       sentences.add(change(changes.get(i), i));
     }
@@ -160,6 +159,22 @@ final class Summary {
             Numbers.events(cause.count(), "exit", "exits"),
             Numbers.percent(cause.share()),
             Numbers.percent(Change.costShare(policy, cause)));
+  }
+
+  /** Where in its file or slab object the data lies; empty if in neither. */
+  static String where(Cause cause) {
+    PolicyResult.Offsets offsets = cause.offsets();
+    if (offsets.lowest() < 0) {
+      return "";
+    }
+    String which =
+        offsets.lowest() == offsets.highest()
+            ? "byte " + Numbers.count(offsets.lowest())
+            : "bytes %s to %s"
+                .formatted(Numbers.count(offsets.lowest()), Numbers.count(offsets.highest()));
+    return offsets.objectSize() == 0
+        ? which + " of the file"
+        : "%s of objects of %s bytes".formatted(which, Numbers.count(offsets.objectSize()));
   }
 
   /** What was touched, with type and field if they are known. */

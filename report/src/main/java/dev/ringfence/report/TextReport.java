@@ -187,6 +187,10 @@ public final class TextReport {
     field(lines, "data", cause.data() + " (" + cause.kind() + ")");
     field(lines, "type", cause.type().isEmpty() ? "not known" : cause.type());
     field(lines, "field", cause.field().isEmpty() ? "not known" : cause.field());
+    String where = Summary.where(cause);
+    if (!where.isEmpty()) {
+      field(lines, "offset", where);
+    }
     field(lines, "entry", cause.entry());
     field(
         lines,

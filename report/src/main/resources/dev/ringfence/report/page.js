@@ -24,7 +24,8 @@ function facts() {
   const mitigations = run.kernel.mitigations;
   const rows = [
     ["Kernel", "Linux " + run.kernel.release, run.kernel.banner],
-    ["Processor model", run.cpuModel, "Of the machine and of the costs of events."],
+    ["Processor model", run.cpuModel, "Of the machine."],
+    ["Cost model", run.costModel, "Where the costs of events come from."],
     ["Kernel's own mitigations", mitigations.length === 0 ? "all off" : el("ul", {}, mitigations.map((line) => el("li", {}, line))), "Which the kernel had on while it ran."],
     ["Instructions", instructions ? count(instructions.value) : "–", instructions?.meaning],
     ["Kernel entries", count(entries), "System calls, exceptions and interrupts in the region of interest."],
@@ -108,7 +109,8 @@ function show(policy, figures, derived) {
   sentences("policy-summary", derived.sentences, subjects);
   put("policy-about", pairs([["What it does", policy.description], ["How it was obtained", policy.obtained]], "pairs loose"));
   const noExits = "No exits were recorded under this policy.";
-  put("changes", derived.changes.length === 0 ? nothing(noExits) : changesTable(derived.changes, filterCauses));
+  const noChange = policy.causes.length === 0 ? noExits : "No single kind of data made nonsensitive would save an exit.";
+  put("changes", derived.changes.length === 0 ? nothing(noChange) : changesTable(derived.changes, filterCauses));
   put("causes", policy.causes.length === 0 ? nothing(noExits) : causesTable(policy));
   put("flame", kept(() => flameGraph(policy.stacks)) ?? nothing("No stacks were recorded under this policy."));
   put("timeline", policy.timeline.length === 0 ? nothing("No counts over time were recorded under this policy.") : kept(() => timelineChart(policy.timeline)));

@@ -51,6 +51,16 @@ function typeAndField(cause) {
   return cause.type === "" ? "" : cause.field === "" ? cause.type : cause.type + "." + cause.field;
 }
 
+/** Where in its file or slab object the data lies. */
+function offsets(cause) {
+  const { lowest, highest, objectSize } = cause.offsets;
+  if (lowest < 0) {
+    return "neither a file nor a slab object";
+  }
+  const which = lowest === highest ? "byte " + count(lowest) : "bytes " + count(lowest) + " to " + count(highest);
+  return objectSize === 0 ? which + " of the file" : which + " of objects of " + count(objectSize) + " bytes";
+}
+
 /** A part of the policy's cost as a share of the workload's cycles. */
 function costShare(policy, cost) {
   const fraction = (bound) => (policy.cost[bound] > 0 ? (cost[bound] / policy.cost[bound]) * policy.share[bound] : 0);
@@ -100,6 +110,7 @@ function causeDetails(policy, cause) {
       pairs([
         ["data", cause.data], ["kind of page", cause.kind],
         ["type and field", typeAndField(cause) || "not known"],
+        ["offset", offsets(cause)],
         ["address, for example", cause.address],
         ["call site", cause.callSite.join(" ‹ ") || "not known"],
         ["kernel entry", cause.entry], ["access", cause.write ? "write" : "read"],

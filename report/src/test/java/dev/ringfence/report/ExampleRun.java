@@ -6,6 +6,7 @@ import dev.ringfence.lab.result.PolicyResult.Cause;
 import dev.ringfence.lab.result.PolicyResult.CostItem;
 import dev.ringfence.lab.result.PolicyResult.Exposure;
 import dev.ringfence.lab.result.PolicyResult.MapRegion;
+import dev.ringfence.lab.result.PolicyResult.Offsets;
 import dev.ringfence.lab.result.PolicyResult.Phase;
 import dev.ringfence.lab.result.PolicyResult.StackCount;
 import dev.ringfence.lab.result.PolicyResult.TimeBucket;
@@ -160,6 +161,7 @@ final class ExampleRun {
             "Linux version 6.1.0-37-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.140-1 (2026-05-22)",
             "console=ttyS0 mitigations=off nokaslr=0 panic=-1",
             List.of()),
+        "skylake-server",
         "skylake-server",
         List.of(
             new Metric(
@@ -435,6 +437,7 @@ final class ExampleRun {
               path.kind(),
               path.type(),
               path.field(),
+              offsets(path.kind(), i),
               entry,
               path.function().contains("clear") || path.function().contains("copy_page"),
               count,
@@ -446,6 +449,13 @@ final class ExampleRun {
               "0x%016x".formatted(0xffff888000000000L + (random.nextLong() & 0x3fffffffL))));
     }
     return causes;
+  }
+
+  private static Offsets offsets(String kind, int number) {
+    if (kind.equals("page-cache")) {
+      return new Offsets(4096L * number, 4096L * number + 20_479, 0);
+    }
+    return kind.startsWith("slab") ? new Offsets(24, 24, 256) : Offsets.NONE;
   }
 
   private static List<StackCount> stacks(SplittableRandom random, List<Cause> causes) {

@@ -79,6 +79,7 @@ class HtmlReportTest {
             new RunResult.Workload("half \ud800", "", ""),
             run.kernel(),
             run.cpuModel(),
+            run.costModel(),
             run.metrics(),
             run.entries(),
             run.cycles(),

@@ -82,9 +82,9 @@ class ResultFileTest {
 
   @Test
   void anotherFormatIsRefused() {
-    change(run -> run.put("format", 2));
+    change(run -> run.put("format", 1));
     assertEquals(
-        file + ": format: expected 1, found 2; use the version of Ringfence that wrote it",
+        file + ": format: expected 2, found 1; use the version of Ringfence that wrote it",
         failure());
   }
 

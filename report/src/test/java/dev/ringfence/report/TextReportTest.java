@@ -105,8 +105,17 @@ class TextReportTest {
         List.of(cause.type(), cause.field(), cause.entry(), cause.data(), cause.address())) {
       assertTrue(text.contains(part), part);
     }
+    assertTrue(text.contains("offset     byte 24 of objects of 256 bytes"), text);
     assertTrue(text.contains("%,d exits".formatted(cause.count())), text);
     assertTrue(text.contains("15.0 MiB"), text);
+  }
+
+  @Test
+  void explainTellsWhereInAFileACauseReads() {
+    Cause first = RUN.policies().get(2).causes().getFirst();
+    assertEquals("page-cache", first.kind());
+    String text = String.join("\n", TextReport.explain(RUN, "google-2025", 1));
+    assertTrue(text.contains("offset     bytes 0 to 20,479 of the file"), text);
   }
 
   @Test

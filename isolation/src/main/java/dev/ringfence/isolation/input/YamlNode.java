@@ -6,6 +6,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
 import com.fasterxml.jackson.dataformat.yaml.YAMLParser;
+import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.nio.ByteBuffer;

@@ -122,7 +122,7 @@ public final class Auditor implements IsolationMonitor.RunListener {
       signature = lookedSignature[page];
     } else {
       guest = monitor.guestEntry(processor, linear);
-      signature = page < 0 ? 0 : kernel.signature(address >>> 12);
+      signature = page < 0 ? 0 : kernel.signature(PageAddress.frame(address));
       if (page >= 0) {
         lookedAt[page] = look;
         lookedLinear[page] = linear;
@@ -160,11 +160,11 @@ public final class Auditor implements IsolationMonitor.RunListener {
 
   private IsolationViolationException violation(
       PolicyRun policy, long linear, long entry, String what) {
-    long frame = (entry & RestrictedTables.ADDRESS) >>> 12;
+    long frame = PageAddress.frame(entry & RestrictedTables.ADDRESS);
     StringBuilder text = new StringBuilder();
     text.append(
         "audit of policy %s: page %x, mapped by %x in a restricted address space: %s"
-            .formatted(policy.policy().name(), linear & ~0xfffL, entry, what));
+            .formatted(policy.policy().name(), PageAddress.of(linear), entry, what));
     if (entry != 0) {
       text.append("; it is ").append(kernel.provenance(linear, frame << 12));
     }

@@ -22,9 +22,22 @@ public final class ExitLog {
 
   /** Exits of one key. */
   public static final class Tally {
+    /** In place of an offset: there is no file and no slab object. */
+    public static final long UNKNOWN = -1;
+
     long count;
     long alone;
     long address;
+    long lowestOffset = UNKNOWN;
+    long highestOffset = UNKNOWN;
+    int objectSize;
+
+    private void touched(ObjectOffset offset) {
+      boolean first = lowestOffset == UNKNOWN;
+      lowestOffset = first ? offset.bytes() : Math.min(lowestOffset, offset.bytes());
+      highestOffset = Math.max(highestOffset, offset.bytes());
+      objectSize = offset.size();
+    }
 
     /** How many. */
     public long count() {
@@ -44,6 +57,24 @@ public final class ExitLog {
     public long address() {
       return address;
     }
+
+    /**
+     * Lowest offset of an access in its file or slab object, in bytes; {@link #UNKNOWN} if they lie
+     * in neither.
+     */
+    public long lowestOffset() {
+      return lowestOffset;
+    }
+
+    /** The highest of these offsets. */
+    public long highestOffset() {
+      return highestOffset;
+    }
+
+    /** Bytes of an object of the slab cache; 0 if it is none. */
+    public int objectSize() {
+      return objectSize;
+    }
   }
 
   /**
@@ -58,7 +89,7 @@ public final class ExitLog {
   private boolean recording = true;
 
   /** Counts an exit. Returns its tally, null while nothing is recorded. */
-  @Nullable Tally add(Key key, long address, long nanoseconds) {
+  @Nullable Tally add(Key key, long address, @Nullable ObjectOffset offset, long nanoseconds) {
     if (!recording) {
       return null;
     }
@@ -70,6 +101,9 @@ public final class ExitLog {
       tallies.put(key, tally);
     }
     tally.count++;
+    if (offset != null) {
+      tally.touched(offset);
+    }
     return tally;
   }
 

@@ -143,7 +143,7 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
     samples++;
     kernel.refresh();
     for (int page = 0; page < pages.length; page++) {
-      long frame = physical.addressOfPage(page) >>> 12;
+      long frame = PageAddress.frame(physical.addressOfPage(page));
       long signature = kernel.signature(frame);
       if (pages[page] == null || signatures[page] != signature) {
         pages[page] = kernel.provenanceOfFrame(frame);
@@ -151,7 +151,7 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
       }
     }
     for (Provenance page : pages) {
-      everything.computeIfAbsent(page.kind(), unused -> new Bytes()).now += 4096;
+      everything.computeIfAbsent(page.kind(), unused -> new Bytes()).now += PageAddress.BYTES;
     }
     finish(everything);
     for (int i = 0; i < policies.size(); i++) {
@@ -164,13 +164,13 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
     long mm = monitor.currentMm(policy, processor);
     for (int page = 0; page < pages.length; page++) {
       Provenance provenance = pages[page];
-      long frame = physical.addressOfPage(page) >>> 12;
+      long frame = PageAddress.frame(physical.addressOfPage(page));
       if (reachable(policy, provenance, frame, mm)) {
         into.computeIfAbsent(
                     new Part(provenance.kind(), owner(provenance, mm), isUserData(provenance)),
                     unused -> new Bytes())
                 .now +=
-            4096;
+            PageAddress.BYTES;
       }
     }
     finish(into);
@@ -220,9 +220,10 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
         .forEachOfAll((linear, entry) -> {
           long address = entry & RestrictedTables.ADDRESS;
           int page = physical.ramPage(address);
-          boolean known = page >= 0 && kernel.directMap(address >>> 12) == linear;
+          boolean known = page >= 0 && kernel.directMap(PageAddress.frame(address)) == linear;
           Provenance provenance = known ? pages[page] : kernel.provenance(linear, address);
-          into.computeIfAbsent(region(linear, provenance), unused -> new Bytes()).now += 4096;
+          into.computeIfAbsent(region(linear, provenance), unused -> new Bytes()).now +=
+              PageAddress.BYTES;
         });
     finish(into);
   }
@@ -240,7 +241,7 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
     run.tables()
         .forEachOfAll((linear, entry) -> {
           Provenance provenance = kernel.provenance(linear, entry & RestrictedTables.ADDRESS);
-          now.merge(region(linear, provenance), 4096L, Long::sum);
+          now.merge(region(linear, provenance), (long) PageAddress.BYTES, Long::sum);
         });
     return now;
   }

@@ -98,7 +98,7 @@ public final class IsolationMonitor implements AutoCloseable {
         new MonitorMemory(
             machine.memory(),
             1L << physicalBits - 1,
-            Math.max(policies.size(), 1) * (ram / TABLE_SHARE & ~0xfffL));
+            Math.max(policies.size(), 1) * PageAddress.of(ram / TABLE_SHARE));
     for (Policy policy : policies) {
       // The first one acts on the processors.
       boolean leads = this.policies.isEmpty();
@@ -217,7 +217,7 @@ public final class IsolationMonitor implements AutoCloseable {
         lasting &= policies.get(i).admit(touch, reason);
       }
       if (touch.filledUnmarked) {
-        unmarked.add(touch.frame >>> 12);
+        unmarked.add(PageAddress.frame(touch.frame));
       }
       if (!lasting) {
         context.widened = true;
@@ -385,7 +385,7 @@ public final class IsolationMonitor implements AutoCloseable {
       long stack = kernel.stack(task);
       for (PolicyRun policy : policies) {
         int removed = 0;
-        for (long page = stack; page < stack + kernel.stackBytes(); page += 4096) {
+        for (long page = stack; page < stack + kernel.stackBytes(); page += PageAddress.BYTES) {
           if (policy.unmapLocal(page)) {
             removed++;
             shootDown(page);

@@ -6,6 +6,7 @@ import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorState;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the monitor must know of the kernel above it. All reading is from outside: nothing here
@@ -38,6 +39,15 @@ public interface KernelView {
 
   /** More about an address, for people: type and field where that can be told. */
   Datum describe(long linear, Provenance provenance);
+
+  /**
+   * Where in a file or slab object an access lies.
+   *
+   * @param linear address of the first byte
+   * @param frame number of the page it lies in
+   * @return null if the page belongs to neither
+   */
+  @Nullable ObjectOffset offset(long linear, long frame, PageKind kind);
 
   /** Address at which the kernel maps all memory: that of a page. */
   long directMap(long frame);

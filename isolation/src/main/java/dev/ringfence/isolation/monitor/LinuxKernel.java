@@ -23,6 +23,7 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /** A running Linux, as the monitor wants it. */
 public final class LinuxKernel implements KernelView {
@@ -35,8 +36,6 @@ public final class LinuxKernel implements KernelView {
 
   /** TASK_DEAD of include/linux/sched.h. */
   private static final int TASK_DEAD = 0x80;
-
-  private static final int PAGE = 4096;
 
   /** Types of slab caches whose name is not that of the type, nor of the type and "_cache". */
   private static final Map<String, String> CACHE_TYPES =
@@ -163,9 +162,9 @@ public final class LinuxKernel implements KernelView {
 
   @Override
   public List<String> symbolsOn(long linear, PageKind kind) {
-    long page = linear & -PAGE;
+    long page = PageAddress.of(linear);
     return switch (kind) {
-      case TEXT, RODATA, DATA, BSS -> symbolsBetween(imageAddress(page), PAGE);
+      case TEXT, RODATA, DATA, BSS -> symbolsBetween(imageAddress(page), PageAddress.BYTES);
       case PER_CPU -> perCpuSymbols(page);
       default -> List.of();
     };
@@ -212,8 +211,8 @@ public final class LinuxKernel implements KernelView {
     }
     for (int cpu = 0; cpu < kernel.machine().processors().size(); cpu++) {
       long offset = page - kernel.perCpu("__per_cpu_start", cpu);
-      if (offset > -PAGE && offset < end.getAsLong() - first.getAsLong()) {
-        return symbolsBetween(first.getAsLong() + offset, PAGE);
+      if (offset > -PageAddress.BYTES && offset < end.getAsLong() - first.getAsLong()) {
+        return symbolsBetween(first.getAsLong() + offset, PageAddress.BYTES);
       }
     }
     return List.of();
@@ -226,7 +225,7 @@ public final class LinuxKernel implements KernelView {
     if (provenance.kind() == PageKind.SLAB) {
       long physical = kernel.physicalOf(linear);
       ProvenanceReader.SlabObject object =
-          physical < 0 ? null : reader.slabObject(linear, physical >>> 12);
+          physical < 0 ? null : reader.slabObject(linear, PageAddress.frame(physical));
       if (object != null) {
         type = cacheTypes.computeIfAbsent(object.cache(), this::typeOf);
         if (!type.isEmpty() && object.offset() < kernel.types().sizeOf(type)) {
@@ -235,6 +234,25 @@ public final class LinuxKernel implements KernelView {
       }
     }
     return new Datum(provenance.kind(), provenance.name(), type, field, provenance.user());
+  }
+
+  @Override
+  public @Nullable ObjectOffset offset(long linear, long frame, PageKind kind) {
+    return switch (kind) {
+      case PAGE_CACHE, SHARED_MEMORY -> {
+        OptionalLong page = reader.fileOffset(frame);
+        yield page.isEmpty()
+            ? null
+            : new ObjectOffset(page.getAsLong() + PageAddress.offset(linear), 0);
+      }
+      case SLAB -> {
+        // By the direct map, at which slabs lie, whatever address the access went by.
+        ProvenanceReader.SlabObject object =
+            reader.slabObject(directMap(frame) + PageAddress.offset(linear), frame);
+        yield object == null ? null : new ObjectOffset(object.offset(), object.size());
+      }
+      default -> null;
+    };
   }
 
   private String typeOf(String cache) {

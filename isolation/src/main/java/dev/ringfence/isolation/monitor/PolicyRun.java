@@ -288,7 +288,7 @@ public final class PolicyRun {
 
   private void unmapEphemeral(RestrictedSpace space) {
     long page = space.removeOldestEphemeral();
-    long frame = (tables.entry(space.root, page) & RestrictedTables.ADDRESS) >>> 12;
+    long frame = PageAddress.frame(tables.entry(space.root, page) & RestrictedTables.ADDRESS);
     tables.unmap(page);
     if (kernel.directMap(frame) == page) {
       directlyMapped.clear((int) frame);
@@ -319,7 +319,7 @@ public final class PolicyRun {
   private void logExit(Touch touch, ExitReason way, int reason) {
     // At the entry from user mode there is no stack yet.
     int stack = way == ExitReason.CONTEXT_SWITCH ? touch.stackNow() : touch.noStack();
-    exits.add(new ExitLog.Key(way, stack, null, reason, false), 0, now(touch));
+    exits.add(new ExitLog.Key(way, stack, null, reason, false), 0, null, now(touch));
   }
 
   private static long now(Touch touch) {
@@ -374,7 +374,7 @@ public final class PolicyRun {
       return noteUnrestricted(side, space, touch);
     }
     if (mapped) {
-      return !space.isEphemeral(touch.linear & ~0xfffL);
+      return !space.isEphemeral(PageAddress.of(touch.linear));
     }
     return resolve(side, space, touch, reason);
   }
@@ -402,6 +402,7 @@ public final class PolicyRun {
         exits.add(
             new ExitLog.Key(ExitReason.FAULT, touch.stack(), touch.datum(), reason, touch.write()),
             touch.linear,
+            touch.offset(),
             now(touch));
     side.state.exit(ExitReason.FAULT);
   }
@@ -431,7 +432,7 @@ public final class PolicyRun {
 
   private void fillGlobal(RestrictedSpace space, Touch touch, long entry) {
     fill(touch, entry);
-    tables.mapGlobal(touch.linear & ~0xfffL, entry);
+    tables.mapGlobal(PageAddress.of(touch.linear), entry);
     tables.synchronize(space.root, touch.linear);
   }
 
@@ -468,7 +469,7 @@ public final class PolicyRun {
       case LOCAL -> {
         if (provenance.owner() != 0 && provenance.owner() == space.domain.mm()) {
           fill(touch, entry);
-          tables.mapLocal(space.root, touch.linear & ~0xfffL, entry);
+          tables.mapLocal(space.root, PageAddress.of(touch.linear), entry);
           return true;
         }
       }
@@ -485,11 +486,11 @@ public final class PolicyRun {
   private void fill(Touch touch, long entry) {
     counts.increment(fillEvent);
     touch.filledUnmarked |= Touch.isUnmarked(touch.provenance());
-    remember(touch.linear & ~0xfffL, entry);
+    remember(PageAddress.of(touch.linear), entry);
   }
 
   private void remember(long page, long entry) {
-    long frame = (entry & RestrictedTables.ADDRESS) >>> 12;
+    long frame = PageAddress.frame(entry & RestrictedTables.ADDRESS);
     if (kernel.directMap(frame) == page) {
       directlyMapped.set((int) frame);
     } else {
@@ -505,7 +506,7 @@ public final class PolicyRun {
     if (space.ephemeralCount() >= Math.max(1, behaviour.ephemeralSlots())) {
       unmapEphemeral(space);
     }
-    long page = touch.linear & ~0xfffL;
+    long page = PageAddress.of(touch.linear);
     tables.mapLocal(space.root, page, entry);
     space.addEphemeral(page);
     remember(page, entry);
@@ -517,7 +518,7 @@ public final class PolicyRun {
     if (!mapping.dependsOnSymbols(provenance.kind())) {
       return mapping.disposition(provenance, "");
     }
-    Long page = touch.linear & ~0xfffL;
+    Long page = PageAddress.of(touch.linear);
     Disposition known = pageDispositions.get(page);
     if (known == null) {
       known = mapping.page(provenance, touch.symbols());
@@ -532,7 +533,7 @@ public final class PolicyRun {
       return mapping.disposition(provenance, "");
     }
     return pageDispositions.computeIfAbsent(
-        linear & ~0xfffL,
+        PageAddress.of(linear),
         page -> mapping.page(provenance, kernel.symbolsOn(page, provenance.kind())));
   }
 
@@ -548,7 +549,8 @@ public final class PolicyRun {
     if (others != null) {
       for (long page : others) {
         // The address may show another frame by now.
-        boolean shown = (tables.anyEntry(page) & RestrictedTables.ADDRESS) >>> 12 == frame;
+        boolean shown =
+            PageAddress.frame(tables.anyEntry(page) & RestrictedTables.ADDRESS) == frame;
         if (shown && tables.unmap(page)) {
           withdrawn.add(page);
           removed++;
@@ -595,7 +597,7 @@ public final class PolicyRun {
 
   /** The guest dropped translations of a page of the upper half. */
   boolean revalidate(long linear, long guestEntry) {
-    long page = linear & ~0xfffL;
+    long page = PageAddress.of(linear);
     long entry = tables.anyEntry(page);
     if (entry == 0 || ((entry ^ guestEntry) & COMPARED) == 0) {
       return false;

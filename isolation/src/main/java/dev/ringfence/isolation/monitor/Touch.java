@@ -70,8 +70,8 @@ final class Touch {
     if (provenance == null) {
       provenance =
           linear < 0
-              ? kernel.provenance(linear, frame | linear & 0xfff)
-              : kernel.provenanceOfFrame(frame >>> 12);
+              ? kernel.provenance(linear, frame | PageAddress.offset(linear))
+              : kernel.provenanceOfFrame(PageAddress.frame(frame));
     }
     return provenance;
   }
@@ -88,6 +88,11 @@ final class Touch {
       datum = kernel.describe(linear, provenance());
     }
     return datum;
+  }
+
+  /** Where in a file or slab object the access lies, null if in neither. */
+  @Nullable ObjectOffset offset() {
+    return kernel.offset(linear, PageAddress.frame(frame), provenance().kind());
   }
 
   /** Number of the kernel stack in {@link StackTable}. */
@@ -127,7 +132,7 @@ final class Touch {
     if (!guestWalker.probe(processor.state(), root, address)) {
       return 0;
     }
-    long offset = address & (1L << guestWalker.pageBits()) - 1 & ~0xfffL;
+    long offset = PageAddress.of(address & (1L << guestWalker.pageBits()) - 1);
     return (guestWalker.frame() | offset)
         | RestrictedTables.PRESENT
         | RestrictedTables.ACCESSED_DIRTY

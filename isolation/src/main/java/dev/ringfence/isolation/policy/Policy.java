@@ -1,7 +1,7 @@
 package dev.ringfence.isolation.policy;
 
-import dev.ringfence.isolation.input.NearestNames;
 import dev.ringfence.isolation.input.YamlNode;
+import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.BadInputException;

@@ -11,6 +11,7 @@ import dev.ringfence.machine.probe.CodeProbe;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /** What the kernel of guest/isolation is, told by the tests that run it. */
 final class SmallKernel implements KernelView {
@@ -84,6 +85,11 @@ final class SmallKernel implements KernelView {
   @Override
   public Datum describe(long linear, Provenance provenance) {
     return new Datum(provenance.kind(), provenance.name(), "", "", provenance.user());
+  }
+
+  @Override
+  public @Nullable ObjectOffset offset(long linear, long frame, PageKind kind) {
+    return null;
   }
 
   @Override

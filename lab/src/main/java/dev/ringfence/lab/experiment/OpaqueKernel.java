@@ -2,12 +2,14 @@ package dev.ringfence.lab.experiment;
 
 import dev.ringfence.isolation.monitor.Datum;
 import dev.ringfence.isolation.monitor.KernelView;
+import dev.ringfence.isolation.monitor.ObjectOffset;
 import dev.ringfence.linux.provenance.AllocationTracker;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorState;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A kernel that cannot be read: for policies that leave at every entry, and so need not know what
@@ -43,6 +45,11 @@ final class OpaqueKernel implements KernelView {
   @Override
   public Datum describe(long linear, Provenance provenance) {
     return new Datum(PageKind.UNKNOWN, "", "", "", false);
+  }
+
+  @Override
+  public @Nullable ObjectOffset offset(long linear, long frame, PageKind kind) {
+    return null;
   }
 
   @Override

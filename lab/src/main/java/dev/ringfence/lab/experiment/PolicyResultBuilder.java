@@ -19,6 +19,7 @@ import dev.ringfence.lab.result.PolicyResult.Cause;
 import dev.ringfence.lab.result.PolicyResult.CostItem;
 import dev.ringfence.lab.result.PolicyResult.Exposure;
 import dev.ringfence.lab.result.PolicyResult.MapRegion;
+import dev.ringfence.lab.result.PolicyResult.Offsets;
 import dev.ringfence.lab.result.PolicyResult.Phase;
 import dev.ringfence.lab.result.PolicyResult.StackCount;
 import dev.ringfence.lab.result.PolicyResult.TimeBucket;
@@ -224,6 +225,19 @@ final class PolicyResultBuilder {
     int stack;
     long address;
     long mostOfOneStack;
+    Offsets offsets = Offsets.NONE;
+
+    private void touched(ExitLog.Tally tally) {
+      if (tally.lowestOffset() == ExitLog.Tally.UNKNOWN) {
+        return;
+      }
+      boolean first = offsets.equals(Offsets.NONE);
+      offsets =
+          new Offsets(
+              first ? tally.lowestOffset() : Math.min(offsets.lowest(), tally.lowestOffset()),
+              Math.max(offsets.highest(), tally.highestOffset()),
+              tally.objectSize());
+    }
   }
 
   private List<Cause> causes() {
@@ -232,6 +246,7 @@ final class PolicyResultBuilder {
       CauseCount count = merged.computeIfAbsent(causeKey(entry.key()), unused -> new CauseCount());
       count.count += entry.tally().count();
       count.alone += entry.tally().alone();
+      count.touched(entry.tally());
       if (entry.tally().count() > count.mostOfOneStack) {
         count.mostOfOneStack = entry.tally().count();
         count.stack = entry.key().stack();
@@ -262,6 +277,7 @@ final class PolicyResultBuilder {
               key.kind(),
               key.type(),
               key.field(),
+              count.offsets,
               key.entry(),
               key.write(),
               count.count,

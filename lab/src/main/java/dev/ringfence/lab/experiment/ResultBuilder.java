@@ -78,6 +78,7 @@ final class ResultBuilder {
             experiment.request().command() == null ? "" : experiment.request().command()),
         kernelInformation(),
         experiment.configuration().cpuModel(),
+        experiment.costs().name(),
         metrics(consoleSha256),
         entries(),
         cycles,

@@ -1,6 +1,6 @@
 package dev.ringfence.lab.guest;
 
-import dev.ringfence.isolation.input.NearestNames;
+import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -11,6 +11,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.SortedSet;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -138,13 +139,17 @@ final class Apt {
     return files;
   }
 
-  /** The newest file in the cache whose name begins so, when apt cannot be asked; or null. */
-  Path newestCached(String prefix) {
+  /**
+   * The newest package in the cache, when apt cannot be asked; or null.
+   *
+   * @param name of the package, a regular expression
+   */
+  Path newestCached(String name) {
+    Pattern file = Pattern.compile(name + "_[^/]*\\.deb");
     try (Stream<Path> files = Files.list(folder)) {
       return files
-          .filter(file -> file.getFileName().toString().startsWith(prefix))
-          .filter(file -> file.getFileName().toString().endsWith(".deb"))
-          .max(Comparator.comparingLong(file -> file.toFile().lastModified()))
+          .filter(path -> file.matcher(path.getFileName().toString()).matches())
+          .max(Comparator.comparingLong(path -> path.toFile().lastModified()))
           .orElse(null);
     } catch (IOException e) {
       return null;

@@ -12,12 +12,16 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** Turns what a user asks for into what a machine needs. */
 public final class GuestPreparation {
-  /** The metapackage whose dependency is the kernel. */
-  private static final String KERNEL_METAPACKAGE = "linux-image-cloud-amd64";
+  /** The metapackage whose dependency is the kernel that is booted by default. */
+  public static final String CLOUD_KERNEL = "linux-image-cloud-amd64";
+
+  /** The metapackage of the kernel for any PC: the same source, more of it configured. */
+  public static final String GENERIC_KERNEL = "linux-image-amd64";
 
   private static final String KERNEL_PREFIX = "linux-image-";
   private static final String BUSYBOX = "busybox-static";
@@ -61,7 +65,7 @@ public final class GuestPreparation {
     KernelPackage kernelPackage = null;
     BootImage image;
     if (request.kernel() == null || DebPackage.isDebFile(request.kernel().toString())) {
-      Path deb = request.kernel() == null ? defaultKernel() : request.kernel();
+      Path deb = request.kernel() == null ? kernel(CLOUD_KERNEL) : request.kernel();
       kernelPackage = KernelPackage.of(deb, cache, progress);
       image = BootImage.of(BootFile.of(kernelPackage.image()));
     } else {
@@ -189,25 +193,40 @@ public final class GuestPreparation {
     return files;
   }
 
-  private Path defaultKernel() {
+  /**
+   * The kernel package that a metapackage of Debian's depends on, fetched if it is not there yet.
+   *
+   * @param metapackage {@link #CLOUD_KERNEL} or another one of that form
+   * @return the .deb file
+   * @throws BadInputException if it is neither cached nor to be had
+   */
+  public Path kernel(String metapackage) {
     try {
-      String name = apt.firstDependency(KERNEL_METAPACKAGE, KERNEL_PREFIX);
+      String name = apt.firstDependency(metapackage, KERNEL_PREFIX);
       return apt.fetch(List.of(name)).getFirst();
     } catch (Apt.AptFailure e) {
-      Path cached = apt.newestCached(KERNEL_PREFIX);
+      // Kernels of other flavours may be in the cache, too: linux-image-6.1.0-9-amd64_...deb.
+      String flavour = metapackage.substring(KERNEL_PREFIX.length());
+      Path cached =
+          apt.newestCached(KERNEL_PREFIX + "[0-9][^-_]*(-[0-9]+)?-" + Pattern.quote(flavour));
       if (cached != null) {
         return cached;
       }
       throw new BadInputException(
-          "no kernel: the package that %s depends on cannot be fetched (%s); download it and pass it: --kernel linux-image-VERSION-cloud-amd64.deb, or any bzImage: --kernel vmlinuz"
-              .formatted(KERNEL_METAPACKAGE, e.getMessage()),
+          "no kernel: the package that %s depends on cannot be fetched (%s); download it and pass it: --kernel linux-image-VERSION-%s.deb, or any bzImage: --kernel vmlinuz"
+              .formatted(metapackage, e.getMessage(), flavour),
           e);
     }
   }
 
   /** The kernel that is booted by default. */
   public Path defaultKernelImage() {
-    return KernelPackage.of(defaultKernel(), cache, progress).image();
+    return kernelImage(CLOUD_KERNEL);
+  }
+
+  /** The bzImage in the package that a metapackage depends on. */
+  public Path kernelImage(String metapackage) {
+    return KernelPackage.of(kernel(metapackage), cache, progress).image();
   }
 
   /** A program that is the usual commands of a system in one, linked statically. */
@@ -230,7 +249,7 @@ public final class GuestPreparation {
     try {
       return apt.fetch(List.of(BUSYBOX)).getFirst();
     } catch (Apt.AptFailure e) {
-      Path cached = apt.newestCached(BUSYBOX + "_");
+      Path cached = apt.newestCached(BUSYBOX);
       if (cached != null) {
         return cached;
       }

@@ -68,6 +68,7 @@ public record PolicyResult(
    * @param kind id of the page kind
    * @param type kernel type of the object, empty if not known
    * @param field of the type, empty if not known
+   * @param offsets where in the file or slab object the accesses lay
    * @param entry why the kernel ran: {@code system call pread64}, {@code interrupt 236}
    * @param write whether the access was a store
    * @param count exits
@@ -87,6 +88,7 @@ public record PolicyResult(
       String kind,
       String type,
       String field,
+      Offsets offsets,
       String entry,
       boolean write,
       long count,
@@ -96,6 +98,19 @@ public record PolicyResult(
       long exposedByMapping,
       List<String> example,
       String address) {}
+
+  /**
+   * Where accesses lay in the file that a page belongs to, or in their object of a slab cache. Only
+   * the first byte of each access counts.
+   *
+   * @param lowest offset in bytes; -1 if there is neither file nor object
+   * @param highest offset in bytes; -1 if there is neither
+   * @param objectSize bytes of an object of the cache as it lies in memory; 0 for a file
+   */
+  public record Offsets(long lowest, long highest, long objectSize) {
+    /** Neither in a file nor in a slab object. */
+    public static final Offsets NONE = new Offsets(-1, -1, 0);
+  }
 
   /**
    * A kernel stack at exits.

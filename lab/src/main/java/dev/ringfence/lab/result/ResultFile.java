@@ -1,5 +1,7 @@
 package dev.ringfence.lab.result;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -12,15 +14,10 @@ import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.lang.reflect.RecordComponent;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -212,34 +209,15 @@ public final class ResultFile {
   }
 
   /**
-   * Writes a result. The file is there whole or not at all: a name beside it is written first.
+   * Writes a result: the whole file or nothing.
    *
    * @throws BadInputException if it cannot be written
    */
   public static void write(RunResult result, Path file) {
-    Path absolute = file.toAbsolutePath();
-    Path next = absolute.resolveSibling(absolute.getFileName() + ".next");
     try {
-      try (FileChannel channel =
-              FileChannel.open(
-                  next,
-                  StandardOpenOption.CREATE,
-                  StandardOpenOption.TRUNCATE_EXISTING,
-                  StandardOpenOption.WRITE);
-          OutputStream out = Channels.newOutputStream(channel)) {
-        out.write(JSON.writeValueAsBytes(result));
-        out.write('\n');
-        channel.force(true);
-      }
-      Files.move(
-          next, absolute, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-    } catch (IOException e) {
-      try {
-        Files.deleteIfExists(next);
-      } catch (IOException again) {
-        e.addSuppressed(again);
-      }
-      throw new BadInputException("%s: result cannot be written: %s".formatted(file, e), e);
+      WholeFile.write(file, (JSON.writeValueAsString(result) + "\n").getBytes(UTF_8), "result");
+    } catch (JsonProcessingException e) {
+      throw new AssertionError("records of plain types have a JSON form", e);
     }
   }
 }

@@ -12,7 +12,8 @@ import java.util.List;
  * @param reason why it is partial, else empty
  * @param workload what ran
  * @param kernel what it ran on
- * @param cpuModel processor model of machine and costs
+ * @param cpuModel processor model of the machine
+ * @param costModel name of the model, or of the file, that costs come from
  * @param metrics figures of the guest, which are equal under all policies
  * @param entries kernel entries by reason, most frequent first
  * @param cycles the workload's own cycles: instructions times {@code cyclesPerInstruction}
@@ -29,6 +30,7 @@ public record RunResult(
     Workload workload,
     Kernel kernel,
     String cpuModel,
+    String costModel,
     List<Metric> metrics,
     List<EntryCount> entries,
     Range cycles,
@@ -37,7 +39,7 @@ public record RunResult(
     List<PolicyResult> policies,
     List<String> notes,
     Manifest manifest) {
-  public static final int FORMAT = 1;
+  public static final int FORMAT = 2;
 
   /**
    * What ran.

@@ -1,7 +1,7 @@
 package dev.ringfence.lab.workload;
 
-import dev.ringfence.isolation.input.NearestNames;
 import dev.ringfence.isolation.input.YamlNode;
+import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.io.InputStream;

@@ -1,6 +1,5 @@
 package dev.ringfence.lab.workload;
 
-import dev.ringfence.isolation.input.NearestNames;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
@@ -8,6 +7,7 @@ import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.guest.UnknownPackageException;
 import dev.ringfence.lab.workload.Workload.GuestFile;
 import dev.ringfence.lab.workload.Workload.Reference;
+import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.Disk;
 import dev.ringfence.machine.MachineConfiguration;

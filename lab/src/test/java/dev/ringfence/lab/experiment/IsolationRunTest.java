@@ -1,6 +1,7 @@
 package dev.ringfence.lab.experiment;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.isolation.cost.CostModel;
@@ -17,10 +18,12 @@ import dev.ringfence.lab.workload.Workload;
 import dev.ringfence.lab.workload.WorkloadPreparation;
 import dev.ringfence.machine.Machine;
 import java.io.OutputStream;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.parallel.Execution;
@@ -54,10 +57,53 @@ final class IsolationRunTest {
         ringfence-mark end
       """;
 
+  /** For kernels whose ext4 is a module: a file in the page cache of a file system without disk. */
+  private static final String WITHOUT_DISK =
+      """
+      name: without-disk
+      title: Reads of a file
+      description: For tests.
+      command: |
+        set -eu
+        mkdir /data
+        mount -t ramfs ramfs /data
+        head -c 20000 /.ringfence/busybox >/data/file
+        ringfence-mark begin
+        md5sum /data/file
+        ringfence-mark end
+      """;
+
+  /** Work of two processes that is on two processors at once, and pages that go between them. */
+  private static final String TWO_PROCESSORS =
+      """
+      name: two-processors
+      title: Two processes at once
+      description: For tests.
+      cpus: 2
+      command: |
+        set -eu
+        ringfence-mark begin
+        for i in 1 2 3; do cat /proc/self/maps /proc/meminfo /proc/stat >/tmp/first$i; done &
+        for i in 1 2 3; do seq 1 300 | sort -r >/tmp/second$i; done
+        wait
+        cat /tmp/first1 /tmp/second1 | md5sum
+        rm /tmp/first* /tmp/second*
+        ringfence-mark end
+      """;
+
+  private static final long MOST_INSTRUCTIONS = 10_000_000_000L;
+
   private static PreparedWorkload prepare(String append) {
+    return prepare(WORKLOAD, null, append);
+  }
+
+  private static PreparedWorkload prepare(
+      String workload, @Nullable String kernelMetapackage, String append) {
     GuestCache cache = GuestCache.ofUser();
-    return new WorkloadPreparation(cache, new GuestPreparation(cache, line -> {}), line -> {})
-        .prepare(Workload.parse(WORKLOAD, "small.yaml", null), null, append, false);
+    GuestPreparation preparation = new GuestPreparation(cache, line -> {});
+    Path kernel = kernelMetapackage == null ? null : preparation.kernel(kernelMetapackage);
+    return new WorkloadPreparation(cache, preparation, line -> {})
+        .prepare(Workload.parse(workload, "small.yaml", null), kernel, append, false);
   }
 
   private static RunResult run(PreparedWorkload prepared, List<String> policies, boolean audit) {
@@ -115,7 +161,10 @@ final class IsolationRunTest {
       prepared.guest().loadInto(machine);
       OutputStream nowhere = OutputStream.nullOutputStream();
       GuestSession session = new GuestSession(machine, Long.MAX_VALUE, nowhere, nowhere, false);
-      session.runToEnd();
+      // Where steps end, processors change turns; so they are those of a run.
+      while (session.advance(IsolationRun.STEP).isEmpty()) {
+        assertTrue(machine.instructions() < MOST_INSTRUCTIONS, "the guest ends");
+      }
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
       machine.memory().digest(digest);
       return "%s instructions, console %s, memory %s"
@@ -173,5 +222,47 @@ final class IsolationRunTest {
     long entries = count(result.metrics(), "region.entries");
     long exits = count(policy(result, "google-2025").metrics(), MetricNames.EXITS);
     assertTrue(exits > 0 && exits < entries, exits + " of " + entries);
+  }
+
+  @Test
+  void twoProcessorsAreAuditedAndTheGuestCannotTell() {
+    PreparedWorkload prepared = prepare(TWO_PROCESSORS, null, Experiment.WITHOUT_MITIGATIONS);
+    assertEquals(2, prepared.configuration().processors());
+    String guest = withoutIsolation(prepared);
+    RunResult result = run(prepared, Policy.builtIn(), true);
+    assertEquals(guest, guest(result));
+    assertTrue(count(result.metrics(), "audit.enters") > 1_000);
+    long entries = count(result.metrics(), "region.entries");
+    long exits = count(policy(result, "google-2025").metrics(), MetricNames.EXITS);
+    assertTrue(exits > 0 && exits < entries, exits + " of " + entries);
+  }
+
+  @Test
+  void debiansGenericKernelIsReadAndAuditedToo() {
+    RunResult result =
+        run(
+            prepare(WITHOUT_DISK, GuestPreparation.GENERIC_KERNEL, Experiment.WITHOUT_MITIGATIONS),
+            List.of("google-2025"),
+            true);
+    assertFalse(result.kernel().release().contains("cloud"), result.kernel().release());
+    assertTrue(count(result.metrics(), "audit.enters") > 100);
+    PolicyResult google = policy(result, "google-2025");
+    // Files are copied through the page cache, by functions that a stack leads to.
+    assertTrue(
+        google.causes().stream()
+            .anyMatch(cause ->
+                cause.data().equals("page-cache /file")
+                    && cause.entry().startsWith("system call ")
+                    && cause.callSite().contains("filemap_read")),
+        google.causes().toString());
+    for (PolicyResult.Cause cause : google.causes()) {
+      PolicyResult.Offsets offsets = cause.offsets();
+      if (cause.data().equals("page-cache /file")) {
+        assertEquals(new PolicyResult.Offsets(0, 16384, 0), offsets, cause.toString());
+      } else if (cause.kind().equals("slab")) {
+        assertTrue(
+            offsets.lowest() >= 0 && offsets.highest() < offsets.objectSize(), cause.toString());
+      }
+    }
   }
 }

@@ -23,13 +23,18 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.BeforeParameterizedClassInvocation;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.ValueSource;
 
-/** The image file of Debian's kernel, against its own initialized data and against objdump. */
+/** Image files of Debian's kernels, against their own initialized data and against objdump. */
 @Tag("slow")
+@ParameterizedClass
+@ValueSource(strings = {GuestPreparation.CLOUD_KERNEL, GuestPreparation.GENERIC_KERNEL})
 final class DebianKernelImageTest {
   private static final Pattern CALL = Pattern.compile("\\bcall\\s+0x([0-9a-f]{16})");
   private static final int DISASSEMBLED = 1 << 20;
@@ -39,11 +44,13 @@ final class DebianKernelImageTest {
   private static SymbolTable symbols;
   private static TypeTable types;
 
+  @Parameter private String metapackage = "";
+
   @TempDir private Path folder;
 
-  @BeforeAll
-  static void read() throws IOException {
-    Path path = new GuestPreparation(GuestCache.ofUser(), line -> {}).defaultKernelImage();
+  @BeforeParameterizedClassInvocation
+  static void read(String metapackage) throws IOException {
+    Path path = new GuestPreparation(GuestCache.ofUser(), line -> {}).kernelImage(metapackage);
     file = Files.readAllBytes(path);
     image = KernelImage.of(file, path.getFileName().toString());
     symbols = image.symbols();
@@ -70,6 +77,8 @@ final class DebianKernelImageTest {
     String version = new String(file, at, 100, StandardCharsets.US_ASCII);
     assertTrue(version.startsWith(image.release() + " "), version);
     assertTrue(image.isAtLeast(6, 1));
+    boolean cloud = metapackage.equals(GuestPreparation.CLOUD_KERNEL);
+    assertEquals(cloud, image.release().endsWith("-cloud-amd64"), image.release());
     assertEquals(
         image.banner() + "\n", text(symbols.require("linux_banner"), image.banner().length() + 1));
   }

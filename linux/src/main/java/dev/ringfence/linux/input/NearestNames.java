@@ -1,44 +1,47 @@
 package dev.ringfence.linux.input;
 
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
-import org.apache.commons.text.similarity.LevenshteinDistance;
+import java.util.Locale;
+import org.apache.commons.text.similarity.JaroWinklerSimilarity;
 
-/** Names that a misspelt one may have meant. */
+/** Which of many valid names a wrong one was probably meant to be. */
 public final class NearestNames {
-  private static final int FEWEST_CHANGES = 3;
+  /** Below this similarity, of 0 to 1, a name is no help. */
+  private static final double LEAST = 0.75;
+
+  private static final int MOST = 3;
 
   private NearestNames() {}
 
-  private record Candidate(String name, int distance) {}
+  private record Candidate(String name, double similarity) {}
 
-  /**
-   * The names with the fewest changed letters, nearest first; only those of which at most half has
-   * to change.
-   */
-  public static List<String> to(String wanted, Collection<String> names, int count) {
-    LevenshteinDistance distance =
-        new LevenshteinDistance(Math.max(FEWEST_CHANGES, wanted.length() / 2));
-    List<Candidate> candidates = new ArrayList<>();
-    for (String name : names) {
-      int changes = distance.apply(wanted, name);
-      if (changes >= 0) {
-        candidates.add(new Candidate(name, changes));
-      }
-    }
-    return candidates.stream()
-        .sorted(Comparator.comparingInt(Candidate::distance).thenComparing(Candidate::name))
-        .map(Candidate::name)
+  /** At most three names, most similar first; empty if none is similar. */
+  public static List<String> of(String wrong, Collection<String> valid) {
+    return of(wrong, valid, MOST);
+  }
+
+  /** At most so many names, most similar first; empty if none is similar. */
+  public static List<String> of(String wrong, Collection<String> valid, int count) {
+    JaroWinklerSimilarity measure = new JaroWinklerSimilarity();
+    String lower = wrong.toLowerCase(Locale.ROOT);
+    return valid.stream()
         .distinct()
+        .map(name -> new Candidate(name, measure.apply(lower, name.toLowerCase(Locale.ROOT))))
+        .filter(candidate -> candidate.similarity >= LEAST)
+        .sorted(
+            Comparator.comparingDouble(Candidate::similarity)
+                .reversed()
+                .thenComparing(Candidate::name))
         .limit(count)
+        .map(Candidate::name)
         .toList();
   }
 
-  /** For the end of a message: {@code ; nearest: a, b}, empty if nothing is near. */
-  public static String hint(String wanted, Collection<String> names) {
-    List<String> nearest = to(wanted, names, 3).stream().map(Bytes::printable).toList();
+  /** For the end of a message: {@code "; nearest: a, b"}, or nothing. */
+  public static String hint(String wrong, Collection<String> valid) {
+    List<String> nearest = of(wrong, valid).stream().map(Bytes::printable).toList();
     return nearest.isEmpty() ? "" : "; nearest: " + String.join(", ", nearest);
   }
 }

@@ -141,7 +141,7 @@ public final class SymbolTable {
 
   /** Names that a misspelt one may have meant, nearest first. */
   public List<String> nearest(String name, int count) {
-    return NearestNames.to(name, byName.keySet(), count);
+    return NearestNames.of(name, byName.keySet(), count);
   }
 
   /** The three nearest names. */

@@ -36,6 +36,9 @@ public final class BareProcessor implements AutoCloseable {
   /** A page of RAM for data, mapped to itself. */
   public static final long DATA = 0x20_0000;
 
+  /** For {@link #setGate}: an interrupt gate for the kernel alone. */
+  public static final int INTERRUPT_GATE = 0x8e00;
+
   private static final long TABLES = 0x40_0000;
   private static final long HANDLER = 0x30_0000;
   private static final long IDT = 0x31_0000;
@@ -81,16 +84,24 @@ public final class BareProcessor implements AutoCloseable {
     for (int vector = 0; vector < VECTORS; vector++) {
       long handler = HANDLER + vector;
       memory.writeByte(handler, (byte) 0xf4);
-      memory.writeLong(
-          IDT + 16L * vector,
-          handler & 0xffff | (long) CODE_SELECTOR << 16 | 0x8e00L << 32 | (handler >>> 16) << 48);
-      memory.writeLong(IDT + 16L * vector + 8, handler >>> 32);
+      setGate(vector, handler, INTERRUPT_GATE);
     }
     for (long page = 0; page < TABLES; page += 4096) {
       map(page, page, PRESENT | WRITABLE | USER);
     }
     state.r[Slot.RSP] = STACK;
     processor.memory().invalidateAll();
+  }
+
+  /** Writes a gate of the IDT; type, DPL and present bit are as in its second doubleword. */
+  public void setGate(int vector, long handler, int access) {
+    memory.writeLong(
+        IDT + 16L * vector,
+        handler & 0xffff
+            | (long) CODE_SELECTOR << 16
+            | (long) access << 32
+            | (handler >>> 16) << 48);
+    memory.writeLong(IDT + 16L * vector + 8, handler >>> 32);
   }
 
   /** Writes a 4 KiB translation into the tables, without invalidating anything. */
@@ -163,7 +174,7 @@ public final class BareProcessor implements AutoCloseable {
   }
 
   /** A local APIC that never has anything to say. */
-  private static final class NoInterrupts implements InterruptSource {
+  public static class NoInterrupts implements InterruptSource {
     @Override
     public boolean hasInterrupt() {
       return false;

@@ -14,7 +14,6 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interpret.BareProcessor;
-import dev.ringfence.machine.interrupt.InterruptSource;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -33,7 +32,6 @@ class ProbesTest {
   private static final long KERNEL_STACK = 0x35_0000;
   private static final long USER_STACK = 0x36_0000;
   private static final long FLAGS = Flags.IF | 2;
-  private static final int PRESENT_INTERRUPT_GATE = 0x8e00;
   private static final int FOR_USERS = 0x6000;
   private static final String HLT = "f4";
   private static final String IRETQ = "48cf";
@@ -111,7 +109,7 @@ class ProbesTest {
   }
 
   /** A local APIC with one pin, which interrupts once for each time it is raised. */
-  private static final class Pin implements InterruptSource {
+  private static final class Pin extends BareProcessor.NoInterrupts {
     boolean raised;
 
     @Override
@@ -124,40 +122,6 @@ class ProbesTest {
       raised = false;
       return DEVICE;
     }
-
-    @Override
-    public int taskPriority() {
-      return 0;
-    }
-
-    @Override
-    public void setTaskPriority(int priority) {}
-
-    @Override
-    public long readX2Apic(int msr) throws InvalidRegisterException {
-      throw new InvalidRegisterException("no such register");
-    }
-
-    @Override
-    public void writeX2Apic(int msr, long value) throws InvalidRegisterException {
-      throw new InvalidRegisterException("no such register");
-    }
-
-    @Override
-    public long base() {
-      return 0;
-    }
-
-    @Override
-    public void setBase(long value) {}
-
-    @Override
-    public long tscDeadline() {
-      return 0;
-    }
-
-    @Override
-    public void setTscDeadline(long ticks) {}
   }
 
   @BeforeEach
@@ -178,10 +142,8 @@ class ProbesTest {
     bare.memory.writeLong(TSS + 4, KERNEL_STACK);
     for (int vector = 0; vector < 32; vector++) {
       long handler = handler(vector);
-      int access = PRESENT_INTERRUPT_GATE | (vector == 21 || vector == 3 ? FOR_USERS : 0);
-      bare.memory.writeLong(
-          state.idtrBase + 16L * vector,
-          handler & 0xffff | 8 << 16 | (long) access << 32 | handler >>> 16 << 48);
+      int access = BareProcessor.INTERRUPT_GATE | (vector == 21 || vector == 3 ? FOR_USERS : 0);
+      bare.setGate(vector, handler, access);
       bare.place(handler, HLT);
     }
     probes.add(recorder);
