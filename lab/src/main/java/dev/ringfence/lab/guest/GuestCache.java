@@ -44,11 +44,19 @@ public final class GuestCache {
     return create("overlays");
   }
 
+  /** Snapshots of booted guests. */
+  public Path snapshots() {
+    return create("snapshots");
+  }
+
   /** A raw disk image of zeros, which takes no room on the host. */
   public Path emptyDisk(long bytes) {
     Path file = create("disks").resolve("empty-%dM.img".formatted(bytes >> 20));
     try (RandomAccessFile image = new RandomAccessFile(file.toFile(), "rw")) {
-      image.setLength(bytes);
+      // Only if it must: setting the length changes the file's times, by which others know it.
+      if (image.length() != bytes) {
+        image.setLength(bytes);
+      }
       return file;
     } catch (IOException e) {
       throw cannotWrite(e);

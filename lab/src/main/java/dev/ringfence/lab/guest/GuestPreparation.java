@@ -75,17 +75,23 @@ public final class GuestPreparation {
       initrds.add(BootFile.of(request.initrd()));
     }
     long unpacked = 0;
+    boolean ourInit = request.command() != null;
+    String commandLine = commandLine(request, false);
     boolean build = request.initrd() == null || request.command() != null;
     if (build) {
       try (Initramfs initramfs = new Initramfs(cache)) {
-        fill(initramfs, request, kernelPackage);
+        boolean initIsOurs = fill(initramfs, request, kernelPackage);
+        ourInit |= initIsOurs;
+        commandLine = commandLine(request, ourInit && !initIsOurs);
         Path file = cache.temporaryFile(".cpio");
         initramfs.writeTo(file);
         unpacked = initramfs.unpackedBytes();
         initrds.add(BootFile.of("initramfs", file));
       }
     }
-    return new PreparedGuest(image, initrds, commandLine(request, build), unpacked);
+    Assignment assignment =
+        ourInit ? new Assignment(request.command(), request.terminal()) : null;
+    return new PreparedGuest(image, initrds, commandLine, assignment, unpacked);
   }
 
   private static PreparedGuest prepareBare(GuestRequest request, BootImage image) {
@@ -98,19 +104,21 @@ public final class GuestPreparation {
     }
     List<BootFile> modules =
         request.initrd() == null ? List.of() : List.of(BootFile.of(request.initrd()));
-    return new PreparedGuest(image, modules, request.append(), 0);
+    return new PreparedGuest(image, modules, request.append(), null, 0);
   }
 
-  private static String commandLine(GuestRequest request, boolean ours) {
+  /**
+   * The kernel's command line.
+   *
+   * @param insteadOfInit whether our init program is to run although there is another /init
+   */
+  private static String commandLine(GuestRequest request, boolean insteadOfInit) {
     StringBuilder line = new StringBuilder(COMMAND_LINE);
     if (!request.verbose()) {
       line.append(" quiet");
     }
-    if (ours && request.command() != null) {
+    if (insteadOfInit) {
       line.append(" rdinit=/").append(OURS).append("init");
-    }
-    if (ours && request.terminal() != null) {
-      line.append(" ringfence.terminal=").append(request.terminal());
     }
     if (!request.append().isBlank()) {
       line.append(' ').append(request.append().strip());
@@ -118,7 +126,8 @@ public final class GuestPreparation {
     return line.toString();
   }
 
-  private void fill(
+  /** Fills the archive; returns whether its /init is our program. */
+  private boolean fill(
       Initramfs initramfs, GuestRequest request, @Nullable KernelPackage kernelPackage) {
     boolean wholeSystem = request.initrd() == null;
     if (wholeSystem) {
@@ -132,20 +141,18 @@ public final class GuestPreparation {
       }
       BaseFiles.addSettings(initramfs);
     }
-    addOurs(initramfs, request.command(), kernelPackage);
-    if (wholeSystem && !initramfs.has("init")) {
-      initramfs.symlink("init", OURS + "init");
+    addOurs(initramfs, kernelPackage);
+    if (!wholeSystem || initramfs.has("init")) {
+      return false;
     }
+    initramfs.symlink("init", OURS + "init");
+    return true;
   }
 
-  private void addOurs(
-      Initramfs initramfs, @Nullable String command, @Nullable KernelPackage kernelPackage) {
+  private void addOurs(Initramfs initramfs, @Nullable KernelPackage kernelPackage) {
     initramfs.folder(OURS, 0755);
     initramfs.file(OURS + "busybox", 0755, busyboxProgram());
     initramfs.file(OURS + "init", 0755, resource("init"));
-    if (command != null) {
-      initramfs.file(OURS + "command", 0755, command + "\n");
-    }
     if (kernelPackage != null) {
       initramfs.folder(OURS + "modules", 0755);
       int number = 0;
