@@ -53,7 +53,7 @@ public final class GuestPreparation {
   public GuestPreparation(GuestCache cache, Consumer<String> progress) {
     this.cache = cache;
     this.progress = progress;
-    this.apt = new Apt(cache.packages(), progress);
+    this.apt = new Apt(cache, progress);
   }
 
   /** Fetches and builds what is missing. */
@@ -79,15 +79,11 @@ public final class GuestPreparation {
     String commandLine = commandLine(request, false);
     boolean build = request.initrd() == null || request.command() != null;
     if (build) {
-      try (Initramfs initramfs = new Initramfs(cache)) {
-        boolean initIsOurs = fill(initramfs, request, kernelPackage);
-        ourInit |= initIsOurs;
-        commandLine = commandLine(request, ourInit && !initIsOurs);
-        Path file = cache.temporaryFile(".cpio");
-        initramfs.writeTo(file);
-        unpacked = initramfs.unpackedBytes();
-        initrds.add(BootFile.of("initramfs", file));
-      }
+      ArchiveCache.Archive archive = archive(request, kernelPackage);
+      unpacked = archive.unpackedBytes();
+      initrds.add(BootFile.of("initramfs", archive.file()));
+      ourInit |= archive.initIsOurs();
+      commandLine = commandLine(request, ourInit && !archive.initIsOurs());
     }
     Assignment assignment =
         ourInit ? new Assignment(request.command(), request.terminal()) : null;
@@ -126,32 +122,51 @@ public final class GuestPreparation {
     return line.toString();
   }
 
-  /** Fills the archive; returns whether its /init is our program. */
-  private boolean fill(
-      Initramfs initramfs, GuestRequest request, @Nullable KernelPackage kernelPackage) {
+  /** The archive from the cache, or built. */
+  private ArchiveCache.Archive archive(
+      GuestRequest request, @Nullable KernelPackage kernelPackage) {
     boolean wholeSystem = request.initrd() == null;
-    if (wholeSystem) {
-      BaseFiles.addFolders(initramfs);
-      for (Path deb : packages(request.packages())) {
-        initramfs.debPackage(
-            deb, path -> LEFT_OUT.stream().noneMatch(prefix -> path.startsWith(prefix)));
+    List<Path> debs = wholeSystem ? packages(request.packages()) : List.of();
+    List<Path> overlays = wholeSystem ? request.overlays() : List.of();
+    Path busybox = busybox();
+    String key =
+        ArchiveCache.key(cache, wholeSystem, debs, overlays, busybox, kernelPackage).orElse(null);
+    ArchiveCache archives = new ArchiveCache(cache.archives());
+    if (key != null) {
+      ArchiveCache.Archive known = archives.find(key).orElse(null);
+      if (known != null) {
+        return known;
       }
-      for (Path overlay : request.overlays()) {
-        initramfs.overlay(overlay);
+    }
+    try (Initramfs initramfs = new Initramfs(cache)) {
+      if (wholeSystem) {
+        BaseFiles.addFolders(initramfs);
+        for (Path deb : debs) {
+          initramfs.debPackage(
+              deb, path -> LEFT_OUT.stream().noneMatch(prefix -> path.startsWith(prefix)));
+        }
+        for (Path overlay : overlays) {
+          initramfs.overlay(overlay);
+        }
+        BaseFiles.addSettings(initramfs);
       }
-      BaseFiles.addSettings(initramfs);
+      addOurs(initramfs, busybox, kernelPackage);
+      boolean initIsOurs = wholeSystem && !initramfs.has("init");
+      if (initIsOurs) {
+        initramfs.symlink("init", OURS + "init");
+      }
+      Path file = cache.temporaryFile(".cpio");
+      initramfs.writeTo(file);
+      ArchiveCache.Archive built =
+          new ArchiveCache.Archive(file, initramfs.unpackedBytes(), initIsOurs);
+      return key == null ? built : archives.add(key, built);
     }
-    addOurs(initramfs, kernelPackage);
-    if (!wholeSystem || initramfs.has("init")) {
-      return false;
-    }
-    initramfs.symlink("init", OURS + "init");
-    return true;
   }
 
-  private void addOurs(Initramfs initramfs, @Nullable KernelPackage kernelPackage) {
+  private void addOurs(
+      Initramfs initramfs, Path busybox, @Nullable KernelPackage kernelPackage) {
     initramfs.folder(OURS, 0755);
-    initramfs.file(OURS + "busybox", 0755, busyboxProgram());
+    initramfs.file(OURS + "busybox", 0755, busyboxProgram(busybox));
     initramfs.file(OURS + "init", 0755, resource("init"));
     if (kernelPackage != null) {
       initramfs.folder(OURS + "modules", 0755);
@@ -219,7 +234,10 @@ public final class GuestPreparation {
 
   /** A program that is the usual commands of a system in one, linked statically. */
   public byte[] busyboxProgram() {
-    Path deb = busybox();
+    return busyboxProgram(busybox());
+  }
+
+  private static byte[] busyboxProgram(Path deb) {
     ByteArrayOutputStream program = new ByteArrayOutputStream();
     new DebPackage(deb)
         .forEachFile((entry, content) -> {

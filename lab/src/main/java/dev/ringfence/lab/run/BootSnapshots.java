@@ -1,5 +1,7 @@
 package dev.ringfence.lab.run;
 
+import dev.ringfence.lab.guest.CodeDigest;
+import dev.ringfence.lab.guest.ContentDigest;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.PreparedGuest;
@@ -17,14 +19,12 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.FileTime;
 import java.time.Instant;
-import java.util.Comparator;
+import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -45,9 +45,6 @@ public final class BootSnapshots {
 
   private static final String SUFFIX = ".snapshot";
   private static final String UNFINISHED = ".new";
-
-  /** After this a file that was not finished is what a killed process left. */
-  private static final long UNFINISHED_SECONDS = 3600;
 
   private final Path folder;
   private final boolean fresh;
@@ -141,10 +138,10 @@ public final class BootSnapshots {
       Snapshot snapshot = Snapshot.open(file);
       GuestSession session = connect.apply(machine);
       session.restore(snapshot, observers);
-      touch(file);
+      GuestCache.touch(file);
       progress.accept(
           "from the snapshot of the booted guest of "
-              + taken.truncatedTo(java.time.temporal.ChronoUnit.SECONDS)
+              + taken.truncatedTo(ChronoUnit.SECONDS)
               + " (--fresh boots anew)");
       return session;
     } catch (SnapshotException | IOException e) {
@@ -186,47 +183,12 @@ public final class BootSnapshots {
           folder.resolve(key + SUFFIX),
           StandardCopyOption.ATOMIC_MOVE,
           StandardCopyOption.REPLACE_EXISTING);
-      prune();
+      GuestCache.keepNewest(folder, SUFFIX, MOST);
     } catch (IOException | BadInputException e) {
       progress.accept("the booted guest is not kept for the next run: " + e.getMessage());
       if (unfinished != null) {
         delete(unfinished);
       }
-    }
-  }
-
-  /** Deletes what is too much: nobody misses it but by waiting. */
-  private void prune() throws IOException {
-    List<Path> files;
-    try (Stream<Path> all = Files.list(folder)) {
-      files = all.toList();
-    }
-    files.stream()
-        .filter(file -> file.toString().endsWith(SUFFIX))
-        .sorted(Comparator.comparing(BootSnapshots::lastUsed).reversed())
-        .skip(MOST)
-        .forEach(BootSnapshots::delete);
-    Instant old = Instant.now().minusSeconds(UNFINISHED_SECONDS);
-    files.stream()
-        .filter(file -> !file.toString().endsWith(SUFFIX))
-        .filter(file -> lastUsed(file).toInstant().isBefore(old))
-        .forEach(BootSnapshots::delete);
-  }
-
-  private static FileTime lastUsed(Path file) {
-    try {
-      return Files.getLastModifiedTime(file);
-    } catch (IOException e) {
-      // Another process has deleted it.
-      return FileTime.fromMillis(0);
-    }
-  }
-
-  private static void touch(Path file) {
-    try {
-      Files.setLastModifiedTime(file, FileTime.from(Instant.now()));
-    } catch (IOException e) {
-      // Then it counts as older than it is.
     }
   }
 
@@ -256,7 +218,11 @@ public final class BootSnapshots {
     digest.add("format", String.valueOf(Snapshot.VERSION));
     digest.add("machine", configuration.toString());
     for (Disk disk : configuration.disks()) {
-      digest.add("disk", state(disk.file()));
+      try {
+        digest.addState("disk", disk.file());
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
     }
     digest.add("kernel", guest.image().file().sha256());
     for (BootFile initrd : guest.initrds()) {
@@ -267,18 +233,5 @@ public final class BootSnapshots {
       digest.add("observer", observer.stateName());
     }
     return Optional.of(digest.hexadecimal());
-  }
-
-  /** What changes when a file's content does: no program can set the time of the last change. */
-  private static String state(Path file) {
-    try {
-      return Files.readAttributes(file, "unix:ino,size,lastModifiedTime,ctime").entrySet().stream()
-          .sorted(java.util.Map.Entry.comparingByKey())
-          .map(Object::toString)
-          .toList()
-          .toString();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 }

@@ -1,4 +1,4 @@
-package dev.ringfence.lab.run;
+package dev.ringfence.lab.guest;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -11,14 +11,14 @@ import java.nio.file.Path;
 import java.util.Optional;
 
 /** A digest of modules' content: what was made by other code is not trusted. */
-final class CodeDigest {
+public final class CodeDigest {
   private CodeDigest() {}
 
   /**
    * Digest of the modules of some classes; empty if one of them is not in a module, whose content
    * can be found.
    */
-  static Optional<String> of(Class<?>... classes) {
+  public static Optional<String> of(Class<?>... classes) {
     ContentDigest digest = new ContentDigest();
     for (Class<?> member : classes) {
       Module module = member.getModule();
