@@ -4,10 +4,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.module.ModuleReader;
 import java.lang.module.ModuleReference;
-import java.net.URI;
 import java.nio.ByteBuffer;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Optional;
 
 /** A digest of modules' content: what was made by other code is not trusted. */
@@ -40,22 +37,21 @@ public final class CodeDigest {
 
   private static void add(ContentDigest digest, ModuleReference reference) throws IOException {
     String name = reference.descriptor().name();
-    URI location = reference.location().orElse(null);
-    if (location != null && location.getScheme().equals("file")) {
-      Path file = Path.of(location);
-      if (Files.isRegularFile(file)) {
-        digest.add(name, ByteBuffer.wrap(Files.readAllBytes(file)));
-        return;
-      }
-    }
     try (ModuleReader reader = reference.open()) {
       for (String entry : reader.list().sorted().toList()) {
-        if (!entry.endsWith("/")) {
+        if (!isPackaging(entry)) {
           ByteBuffer content = reader.read(entry).orElseThrow();
           digest.add(name + "/" + entry, content);
           reader.release(content);
         }
       }
     }
+  }
+
+  /** What makes a jar differ from the folder that it was made of. */
+  private static boolean isPackaging(String entry) {
+    return entry.endsWith("/")
+        || entry.startsWith("META-INF/")
+        || entry.equals("module-info.class");
   }
 }
