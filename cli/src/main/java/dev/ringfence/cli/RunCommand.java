@@ -299,9 +299,10 @@ final class RunCommand implements Callable<Integer> {
     say(
         String.format(
             Locale.ROOT,
-            "%,d instructions in %.0f s",
+            "%,d instructions in %.0f s%s",
             result.manifest().result() == null ? 0 : result.manifest().result().instructions(),
-            seconds));
+            seconds,
+            result.manifest().bootSnapshot() == null ? "" : ", the boot from a snapshot"));
   }
 
   private void say(String line) {

@@ -26,9 +26,18 @@ final class AptAnswers {
   private static final int DEPTH = 2;
 
   private final Path folder;
+  private final List<Path> sources;
 
   AptAnswers(Path folder) {
+    this(folder, APT_FILES);
+  }
+
+  /**
+   * @param sources what answers are taken from: files, and folders of them
+   */
+  AptAnswers(Path folder, List<Path> sources) {
     this.folder = folder;
+    this.sources = sources;
   }
 
   /**
@@ -70,13 +79,13 @@ final class AptAnswers {
   }
 
   /** Empty if apt is configured from elsewhere, or is not there. */
-  private static Optional<String> state() {
+  private Optional<String> state() {
     if (System.getenv("APT_CONFIG") != null) {
       return Optional.empty();
     }
     ContentDigest digest = new ContentDigest();
     try {
-      for (Path root : APT_FILES) {
+      for (Path root : sources) {
         try (Stream<Path> files = Files.walk(root, DEPTH)) {
           for (Path file : files.filter(Files::isRegularFile).sorted().toList()) {
             digest.addState("file", file);

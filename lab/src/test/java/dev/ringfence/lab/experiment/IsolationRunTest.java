@@ -1,6 +1,8 @@
 package dev.ringfence.lab.experiment;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.isolation.cost.CostModel;
@@ -11,18 +13,22 @@ import dev.ringfence.lab.result.Metric;
 import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.workload.PreparedWorkload;
 import dev.ringfence.lab.workload.Workload;
 import dev.ringfence.lab.workload.WorkloadPreparation;
 import dev.ringfence.machine.Machine;
 import java.io.OutputStream;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
 
@@ -54,6 +60,8 @@ final class IsolationRunTest {
         ringfence-mark end
       """;
 
+  @TempDir private Path folder;
+
   private static PreparedWorkload prepare(String append) {
     GuestCache cache = GuestCache.ofUser();
     return new WorkloadPreparation(cache, new GuestPreparation(cache, line -> {}), line -> {})
@@ -61,6 +69,14 @@ final class IsolationRunTest {
   }
 
   private static RunResult run(PreparedWorkload prepared, List<String> policies, boolean audit) {
+    return run(prepared, policies, audit, null);
+  }
+
+  private static RunResult run(
+      PreparedWorkload prepared,
+      List<String> policies,
+      boolean audit,
+      @Nullable BootSnapshots snapshots) {
     Experiment experiment =
         new Experiment(
             "small",
@@ -77,7 +93,7 @@ final class IsolationRunTest {
             false);
     OutputStream nowhere = OutputStream.nullOutputStream();
     IsolationRun.Outcome outcome =
-        new IsolationRun(experiment, nowhere, nowhere, progress -> {}).execute("test");
+        new IsolationRun(experiment, nowhere, nowhere, progress -> {}, snapshots).execute("test");
     assertEquals("complete", outcome.result().state(), outcome.result().reason());
     return outcome.result();
   }
@@ -114,7 +130,8 @@ final class IsolationRunTest {
     try (Machine machine = new Machine(prepared.configuration())) {
       prepared.guest().loadInto(machine);
       OutputStream nowhere = OutputStream.nullOutputStream();
-      GuestSession session = new GuestSession(machine, Long.MAX_VALUE, nowhere, nowhere, false);
+      GuestSession session = new GuestSession(
+              machine, prepared.guest().assignment(), Long.MAX_VALUE, nowhere, nowhere, false);
       session.runToEnd();
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
       machine.memory().digest(digest);
@@ -164,6 +181,20 @@ final class IsolationRunTest {
     assertEquals(
         List.of("files", "processes"),
         policy(result, "kpti").phases().stream().map(PolicyResult.Phase::name).toList());
+  }
+
+  @Test
+  void aRunFromASnapshotOfTheBootedGuestCountsAsTheOneThatBooted() {
+    PreparedWorkload prepared = prepare(Experiment.WITHOUT_MITIGATIONS);
+    BootSnapshots snapshots =
+        new BootSnapshots(new GuestCache(folder), false, "test", line -> {});
+    RunResult booted = run(prepared, Policy.builtIn(), false, snapshots);
+    RunResult resumed = run(prepared, Policy.builtIn(), false, snapshots);
+    assertNull(booted.manifest().bootSnapshot());
+    assertNotNull(resumed.manifest().bootSnapshot());
+    assertEquals(booted.metrics(), resumed.metrics());
+    assertEquals(booted.policies(), resumed.policies());
+    assertEquals(booted.manifest(), resumed.manifest().startedFrom(null));
   }
 
   @Test
