@@ -120,8 +120,7 @@ final class BootCommand implements Callable<Integer> {
     Function<Machine, GuestSession> connect =
         machine -> session(machine, guest.assignment(), command, request.verbose());
     BootSnapshots snapshots =
-        new BootSnapshots(
-            GuestCache.ofUser(), fresh, Ringfence.Version.RINGFENCE, this::progress);
+        new BootSnapshots(GuestCache.ofUser(), fresh, Ringfence.Version.RINGFENCE, this::progress);
     BootSnapshots.Start start =
         earlier == null
             ? snapshots.start(guest, configuration, connect, List.of())

@@ -104,8 +104,7 @@ public final class LinuxKernel implements KernelView {
    * @param allocations of the earlier view; null if there was none
    * @throws dev.ringfence.machine.BadInputException if the kernel cannot be read
    */
-  public LinuxKernel(
-      KernelImage image, Machine machine, @Nullable AllocationHistory allocations) {
+  public LinuxKernel(KernelImage image, Machine machine, @Nullable AllocationHistory allocations) {
     kernel = RunningKernel.of(image, machine);
     tracker = new AllocationTracker(kernel);
     reader = new ProvenanceReader(kernel, tracker);

@@ -19,8 +19,7 @@ import java.util.stream.Stream;
 final class AptAnswers {
   /** Settings, lists of packages, and what is installed (apt.conf(5), "Dir"). */
   private static final List<Path> APT_FILES =
-      List.of(
-          Path.of("/etc/apt"), Path.of("/var/lib/apt/lists"), Path.of("/var/lib/dpkg/status"));
+      List.of(Path.of("/etc/apt"), Path.of("/var/lib/apt/lists"), Path.of("/var/lib/dpkg/status"));
 
   /** Deep enough for /etc/apt/sources.list.d/FILE. */
   private static final int DEPTH = 2;

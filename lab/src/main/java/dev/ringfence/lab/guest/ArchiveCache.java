@@ -20,7 +20,8 @@ final class ArchiveCache {
   private static final int MOST = 8;
 
   private static final String SUFFIX = ".cpio";
-  private static final Pattern NAME = Pattern.compile("[0-9a-f]+-([0-9]{1,18})-(ours|other)\\.cpio");
+  private static final Pattern NAME =
+      Pattern.compile("[0-9a-f]+-([0-9]{1,18})-(ours|other)\\.cpio");
 
   private final Path folder;
 
@@ -94,8 +95,7 @@ final class ArchiveCache {
     Path file =
         folder.resolve(
             "%s-%d-%s%s"
-                .formatted(
-                    key, built.unpackedBytes, built.initIsOurs ? "ours" : "other", SUFFIX));
+                .formatted(key, built.unpackedBytes, built.initIsOurs ? "ours" : "other", SUFFIX));
     try {
       Files.move(
           built.file, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);

@@ -85,8 +85,7 @@ public final class GuestPreparation {
       ourInit |= archive.initIsOurs();
       commandLine = commandLine(request, ourInit && !archive.initIsOurs());
     }
-    Assignment assignment =
-        ourInit ? new Assignment(request.command(), request.terminal()) : null;
+    Assignment assignment = ourInit ? new Assignment(request.command(), request.terminal()) : null;
     return new PreparedGuest(image, initrds, commandLine, assignment, unpacked);
   }
 
@@ -163,8 +162,7 @@ public final class GuestPreparation {
     }
   }
 
-  private void addOurs(
-      Initramfs initramfs, Path busybox, @Nullable KernelPackage kernelPackage) {
+  private void addOurs(Initramfs initramfs, Path busybox, @Nullable KernelPackage kernelPackage) {
     initramfs.folder(OURS, 0755);
     initramfs.file(OURS + "busybox", 0755, busyboxProgram(busybox));
     initramfs.file(OURS + "init", 0755, resource("init"));

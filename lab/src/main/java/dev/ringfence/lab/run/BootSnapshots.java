@@ -57,8 +57,7 @@ public final class BootSnapshots {
    * @param version of Ringfence, for the manifests of snapshots
    * @param progress told what happens, one line each
    */
-  public BootSnapshots(
-      GuestCache cache, boolean fresh, String version, Consumer<String> progress) {
+  public BootSnapshots(GuestCache cache, boolean fresh, String version, Consumer<String> progress) {
     this.folder = cache.snapshots();
     this.fresh = fresh;
     this.version = version;
@@ -176,8 +175,7 @@ public final class BootSnapshots {
       unfinished = Files.createTempFile(folder, key, UNFINISHED);
       start
           .session()
-          .saveSnapshot(
-              unfinished, Manifest.of(version, configuration, request, guest), observers);
+          .saveSnapshot(unfinished, Manifest.of(version, configuration, request, guest), observers);
       Files.move(
           unfinished,
           folder.resolve(key + SUFFIX),

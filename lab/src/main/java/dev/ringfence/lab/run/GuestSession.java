@@ -193,8 +193,8 @@ public final class GuestSession implements Stateful {
   /**
    * Runs for a while.
    *
-   * @param nanoseconds length of a step of virtual time; the run ends at its next multiple, or
-   *     when {@link #started} becomes true
+   * @param nanoseconds length of a step of virtual time; the run ends at its next multiple, or when
+   *     {@link #started} becomes true
    * @return why the run is over, or empty if it can go on
    * @throws GuestTroubleException if the guest cannot go on, panicked or reached the limit
    */

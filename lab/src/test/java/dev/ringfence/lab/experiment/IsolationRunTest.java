@@ -130,7 +130,8 @@ final class IsolationRunTest {
     try (Machine machine = new Machine(prepared.configuration())) {
       prepared.guest().loadInto(machine);
       OutputStream nowhere = OutputStream.nullOutputStream();
-      GuestSession session = new GuestSession(
+      GuestSession session =
+          new GuestSession(
               machine, prepared.guest().assignment(), Long.MAX_VALUE, nowhere, nowhere, false);
       session.runToEnd();
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
@@ -186,8 +187,7 @@ final class IsolationRunTest {
   @Test
   void aRunFromASnapshotOfTheBootedGuestCountsAsTheOneThatBooted() {
     PreparedWorkload prepared = prepare(Experiment.WITHOUT_MITIGATIONS);
-    BootSnapshots snapshots =
-        new BootSnapshots(new GuestCache(folder), false, "test", line -> {});
+    BootSnapshots snapshots = new BootSnapshots(new GuestCache(folder), false, "test", line -> {});
     RunResult booted = run(prepared, Policy.builtIn(), false, snapshots);
     RunResult resumed = run(prepared, Policy.builtIn(), false, snapshots);
     assertNull(booted.manifest().bootSnapshot());

@@ -46,8 +46,7 @@ final class BootSnapshotsTest {
       throws NoSuchAlgorithmException {
     PreparedGuest guest = TinyGuest.prepared(command, commandLine);
     ByteArrayOutputStream output = new ByteArrayOutputStream();
-    BootSnapshots snapshots =
-        new BootSnapshots(new GuestCache(folder), fresh, "test", lines::add);
+    BootSnapshots snapshots = new BootSnapshots(new GuestCache(folder), fresh, "test", lines::add);
     BootSnapshots.Start start =
         snapshots.start(
             guest,
@@ -64,8 +63,7 @@ final class BootSnapshotsTest {
     GuestSession session = start.session();
     try (Machine machine = session.machine()) {
       session.onUp(
-          () ->
-              snapshots.keep(start, TinyGuest.request(command), guest, MACHINE, List.of()));
+          () -> snapshots.keep(start, TinyGuest.request(command), guest, MACHINE, List.of()));
       String end = session.runToEnd().toString();
       MessageDigest memory = MessageDigest.getInstance("SHA-256");
       machine.memory().digest(memory);
@@ -114,7 +112,8 @@ final class BootSnapshotsTest {
     byte[] flipped = good.clone();
     flipped[good.length / 2] ^= 4;
     for (byte[] bad :
-        List.of(flipped, Arrays.copyOf(good, good.length / 2), new byte[0], "other".getBytes(UTF_8))) {
+        List.of(
+            flipped, Arrays.copyOf(good, good.length / 2), new byte[0], "other".getBytes(UTF_8))) {
       Files.write(file, bad);
       lines.clear();
       Run run = run("a", "", false);
@@ -204,11 +203,9 @@ final class BootSnapshotsTest {
     Path file = Files.write(folder.resolve("disk"), new byte[1024]);
     PreparedGuest tiny = TinyGuest.prepared("", "");
     assertTrue(
-        BootSnapshots.key(
-                tiny, MACHINE.withDisks(List.of(new Disk(file, true))), List.of())
+        BootSnapshots.key(tiny, MACHINE.withDisks(List.of(new Disk(file, true))), List.of())
             .isEmpty());
-    PreparedGuest silent =
-        new PreparedGuest(tiny.image(), List.of(), tiny.commandLine(), null, 0);
+    PreparedGuest silent = new PreparedGuest(tiny.image(), List.of(), tiny.commandLine(), null, 0);
     assertTrue(BootSnapshots.key(silent, MACHINE, List.of()).isEmpty());
   }
 }

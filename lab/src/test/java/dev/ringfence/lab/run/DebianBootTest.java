@@ -106,7 +106,8 @@ final class DebianBootTest {
 
   @Test
   void oneProcessorBootsToAShellThatAnswersAndPowersOff() {
-    try (Run run = new Run(MachineConfiguration.of(MEMORY, 1), interactiveGuest(), true).booting()) {
+    try (Run run =
+        new Run(MachineConfiguration.of(MEMORY, 1), interactiveGuest(), true).booting()) {
       run.runUntilConsoleShows("root@ringfence:~# ");
       run.type("echo $((6 * 7)); nproc; uname -m\n");
       run.runUntilConsoleShows("42\r\n1\r\nx86_64\r\n");
@@ -117,7 +118,8 @@ final class DebianBootTest {
 
   @Test
   void twoProcessorsBootToAShellAndAPanicIsTrouble() {
-    try (Run run = new Run(MachineConfiguration.of(MEMORY, 2), interactiveGuest(), true).booting()) {
+    try (Run run =
+        new Run(MachineConfiguration.of(MEMORY, 2), interactiveGuest(), true).booting()) {
       run.runUntilConsoleShows("root@ringfence:~# ");
       run.type("nproc; for cpu in 0 1; do taskset $((cpu + 1)) sh -c 'echo on $0' $cpu; done\n");
       run.runUntilConsoleShows("2\r\non 0\r\non 1\r\n");

@@ -189,8 +189,7 @@ public final class AllocationTracker implements AutoCloseable {
       long array = in.readLong();
       BitSet filled = new BitSet();
       readBits(in, filled);
-      Request request =
-          new Request(stack, processor, order, site, user, many, list, array, filled);
+      Request request = new Request(stack, processor, order, site, user, many, list, array, filled);
       request.first = in.readLong();
       return request;
     }
