@@ -82,6 +82,64 @@ final class LauncherTest {
     assertEquals(2, launch(Map.of("JAVA_HOME", modern + "", "PATH", tools + ""), "boot").status);
   }
 
+  @Test
+  void startsAfterTheFirstUseJarsAndTheCacheOfTheirClassesUntilTheNextBuild() throws Exception {
+    Path modern = jdk("25.0.1");
+    script(modern.resolve("bin/jar"), "for a; do case $a in *.jar) : >\"$a\" ;; esac; done");
+    script(
+        modern.resolve("bin/java"),
+        "printf '%s\\n' \"$@\"\n"
+            + "for a; do case $a in -XX:AOTCacheOutput=*) echo x >\"${a#*=}\" ;; esac; done");
+    pretendBuiltWith(modern);
+    Map<String, String> environment = Map.of("JAVA_HOME", modern + "", "PATH", tools + "");
+    Path start = project.resolve("target/start");
+
+    Result version = launch(environment, "--version");
+    assertEquals("", version.err, "only commands that take long enough make them");
+    Result first = launch(environment, "boot");
+    assertEquals("ringfence: making later starts faster, in the background\n", first.err);
+    assertTrue(first.out.contains("\n" + project + "/cli/target/classes:x.jar\n"), first.out);
+    for (int i = 0; i < 500 && !Files.exists(start.resolve("ready")); i++) {
+      Thread.sleep(20);
+    }
+
+    Result second = launch(environment, "boot");
+    assertEquals("", second.err);
+    assertTrue(second.out.contains("\n" + start + "/cli.jar:x.jar\n"), second.out);
+    assertTrue(second.out.contains("\n-XX:AOTCache=" + start + "/classes.aot\n"), second.out);
+
+    Files.setLastModifiedTime(
+        project.resolve("target/built"), FileTime.from(Instant.now().plusSeconds(60)));
+    assertTrue(launch(environment, "--version").out.contains("/cli/target/classes:x.jar\n"));
+  }
+
+  @Test
+  void ownFlagsForTheJvmGoWithoutTheCache() throws Exception {
+    Path modern = jdk("25.0.1");
+    pretendBuiltWith(modern);
+    Files.writeString(
+        Files.createDirectories(project.resolve("target/start")).resolve("ready"), "");
+
+    Result result =
+        launch(
+            Map.of(
+                "JAVA_HOME",
+                modern + "",
+                "PATH",
+                tools + "",
+                "RINGFENCE_JAVA_OPTIONS",
+                "-XX:+UseParallelGC"),
+            "boot");
+
+    assertTrue(result.out.contains("\n-XX:+UseParallelGC\n"), result.out);
+    assertTrue(!result.out.contains("AOTCache"), result.out);
+  }
+
+  private static void script(Path file, String lines) throws IOException {
+    Files.writeString(file, "#!/bin/sh\n" + lines + "\n");
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwxr-xr-x"));
+  }
+
   /** A JDK whose java prints its version and its arguments, one per line. */
   private Path jdk(String version) throws IOException {
     Path home = folder.resolve("jdk " + version);

@@ -1,9 +1,11 @@
 package dev.ringfence.cli;
 
+import dev.ringfence.lab.guest.Assignment;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.PreparedGuest;
+import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
 import dev.ringfence.machine.BadInputException;
@@ -19,8 +21,10 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -73,6 +77,11 @@ final class BootCommand implements Callable<Integer> {
       description = "Go on from a snapshot instead of booting.")
   private @Nullable Path snapshotFile;
 
+  @Option(
+      names = "--fresh",
+      description = "Boot even if there is a snapshot of this guest in the cache, and replace it.")
+  private boolean fresh;
+
   @Override
   public Integer call() throws IOException, InterruptedException {
     if (snapshotFile != null) {
@@ -95,21 +104,37 @@ final class BootCommand implements Callable<Integer> {
     return boot(guest, guestOptions.configuration(guest, this::progress), request, null);
   }
 
+  /**
+   * Boots or goes on from the cached snapshot of the booted guest.
+   *
+   * @param earlier the run to repeat, or null; what was typed then may have been typed during the
+   *     boot, so that one does boot
+   */
   private int boot(
       PreparedGuest guest,
       MachineConfiguration configuration,
       GuestRequest request,
       @Nullable Manifest earlier)
       throws IOException, InterruptedException {
-    try (Machine machine = new Machine(configuration)) {
-      guest.loadInto(machine);
-      boolean command = request.command() != null;
-      GuestSession session = session(machine, command, request.verbose());
+    boolean command = request.command() != null;
+    Function<Machine, GuestSession> connect =
+        machine -> session(machine, guest.assignment(), command, request.verbose());
+    BootSnapshots snapshots =
+        new BootSnapshots(GuestCache.ofUser(), fresh, Ringfence.Version.RINGFENCE, this::progress);
+    BootSnapshots.Start start =
+        earlier == null
+            ? snapshots.start(guest, configuration, connect, List.of())
+            : BootSnapshots.booting(guest, configuration, connect);
+    GuestSession session = start.session();
+    try (Machine machine = session.machine()) {
+      session.onUp(() -> snapshots.keep(start, request, guest, machine.configuration(), List.of()));
       if (earlier != null) {
         session.replay(earlier.console());
       }
       // Only now, because checksums of large files take time and broken files were found above.
-      Manifest manifest = Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest);
+      Manifest manifest =
+          Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest)
+              .startedFrom(start.snapshot());
       return run(session, manifest, command, earlier != null);
     }
   }
@@ -119,20 +144,24 @@ final class BootCommand implements Callable<Integer> {
     Snapshot snapshot = Snapshot.open(file);
     Manifest manifest = Manifest.parse(file.toString(), snapshot.manifest());
     try (Machine machine = new Machine(manifest.configuration())) {
-      boolean command = manifest.guestRequest().command() != null;
-      GuestSession session = session(machine, command, manifest.guestRequest().verbose());
+      GuestRequest request = manifest.guestRequest();
+      boolean command = request.command() != null;
+      // Of no use if the guest has been told already.
+      Assignment assignment = new Assignment(request.command(), request.terminal());
+      GuestSession session = session(machine, assignment, command, request.verbose());
       session.restore(snapshot);
       return run(session, manifest, command, false);
     }
   }
 
-  private GuestSession session(Machine machine, boolean command, boolean verbose) {
+  private GuestSession session(
+      Machine machine, @Nullable Assignment assignment, boolean command, boolean verbose) {
     OutputStream out = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16);
     OutputStream err = new BufferedOutputStream(new FileOutputStream(FileDescriptor.err), 1 << 13);
     return command
-        ? new GuestSession(machine, maximumInstructions, err, out, verbose)
+        ? new GuestSession(machine, assignment, maximumInstructions, err, out, verbose)
         : new GuestSession(
-            machine, maximumInstructions, out, OutputStream.nullOutputStream(), true);
+            machine, assignment, maximumInstructions, out, OutputStream.nullOutputStream(), true);
   }
 
   private int run(GuestSession session, Manifest manifest, boolean command, boolean replay)

@@ -149,19 +149,22 @@ final class InteractiveConsole {
 
   private StopReason runPiped() throws InterruptedException {
     startReading();
-    long quietSince = 0;
+    long quietSince = machine.nanoseconds();
     long bytes = 0;
+    boolean started = false;
     boolean ended = false;
     while (true) {
       Optional<StopReason> end = session.advance(QUIET_NANOSECONDS / 10);
       if (end.isPresent()) {
         return end.get();
       }
-      if (session.consoleBytes() != bytes) {
+      // The shell is about to start then; what is typed before it is ready would be lost.
+      if (session.consoleBytes() != bytes || session.started() != started) {
         bytes = session.consoleBytes();
+        started = session.started();
         quietSince = machine.nanoseconds();
       }
-      long quiet = session.started() ? QUIET_NANOSECONDS : QUIET_UNKNOWN_NANOSECONDS;
+      long quiet = started ? QUIET_NANOSECONDS : QUIET_UNKNOWN_NANOSECONDS;
       if (!ended && machine.nanoseconds() - quietSince >= quiet) {
         // The guest waits, so the machine can wait for the pipe.
         byte[] input = keys.take();

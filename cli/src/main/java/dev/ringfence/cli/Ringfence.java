@@ -28,7 +28,8 @@ import picocli.CommandLine.Spec;
       BootCommand.class,
       SnapshotCommand.class,
       BenchCommand.class,
-      FuzzCommand.class
+      FuzzCommand.class,
+      RehearseCommand.class
     },
     footer = {
       "",

@@ -10,6 +10,7 @@ import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.result.ResultFile;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.workload.PreparedWorkload;
 import dev.ringfence.lab.workload.Workload;
 import dev.ringfence.lab.workload.WorkloadPreparation;
@@ -134,6 +135,11 @@ final class RunCommand implements Callable<Integer> {
       description = "Leave the kernel's own mitigations on. Default: mitigations=off nopti.")
   private boolean guestMitigations;
 
+  @Option(
+      names = "--fresh",
+      description = "Boot even if there is a snapshot of this guest in the cache, and replace it.")
+  private boolean fresh;
+
   @Option(names = "--verbose", description = "Show the guest's console and output.")
   private boolean verbose;
 
@@ -234,7 +240,11 @@ final class RunCommand implements Callable<Integer> {
     OutputStream err = new BufferedOutputStream(new FileOutputStream(FileDescriptor.err), 1 << 13);
     IsolationRun run =
         new IsolationRun(
-            experiment, verbose ? err : nowhere, verbose ? err : nowhere, progress::show);
+            experiment,
+            verbose ? err : nowhere,
+            verbose ? err : nowhere,
+            progress::show,
+            new BootSnapshots(GuestCache.ofUser(), fresh, Ringfence.Version.RINGFENCE, this::say));
     CountDownLatch written = new CountDownLatch(1);
     Thread onInterrupt =
         new Thread(() -> {
@@ -289,9 +299,10 @@ final class RunCommand implements Callable<Integer> {
     say(
         String.format(
             Locale.ROOT,
-            "%,d instructions in %.0f s",
+            "%,d instructions in %.0f s%s",
             result.manifest().result() == null ? 0 : result.manifest().result().instructions(),
-            seconds));
+            seconds,
+            result.manifest().bootSnapshot() == null ? "" : ", the boot from a snapshot"));
   }
 
   private void say(String line) {

@@ -82,6 +82,7 @@ final class SnapshotCommand implements Runnable {
         GuestSession session =
             new GuestSession(
                 machine,
+                guest.assignment(),
                 Long.MAX_VALUE,
                 guestOptions.verbose() ? System.err : OutputStream.nullOutputStream(),
                 OutputStream.nullOutputStream(),

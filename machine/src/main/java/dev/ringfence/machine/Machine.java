@@ -270,6 +270,15 @@ public final class Machine implements AutoCloseable {
   }
 
   /**
+   * Makes {@link #run} return right after the instruction that is being executed. For sinks of
+   * {@link #connect}: what a guest writes is at an exact instruction, and so is the stop.
+   */
+  public void stopAfterInstruction() {
+    stopReason = new StopReason.Requested();
+    processors.get(current).requestStop();
+  }
+
+  /**
    * Sets who is told that all processors are idle, before time jumps ahead by the given
    * nanoseconds. Someone at a console lets real time pass there; the guest sees no difference. The
    * listener may call {@link #requestStop}, and time then does not jump.

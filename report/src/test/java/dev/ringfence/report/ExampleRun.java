@@ -619,6 +619,7 @@ final class ExampleRun {
                     61_234_176,
                     "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9")),
             "console=ttyS0 mitigations=off"),
+        null,
         List.of(),
         new Manifest.Result(
             "power off",

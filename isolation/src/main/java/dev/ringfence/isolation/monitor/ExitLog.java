@@ -2,7 +2,7 @@ package dev.ringfence.isolation.monitor;
 
 import dev.ringfence.isolation.transition.ExitReason;
 import java.util.ArrayList;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -84,7 +84,9 @@ public final class ExitLog {
    */
   public record Entry(Key key, Tally tally) {}
 
-  private final Map<Key, Tally> tallies = new HashMap<>();
+  /** In the order of the first exit of each, because results must not depend on hash codes. */
+  private final Map<Key, Tally> tallies = new LinkedHashMap<>();
+
   private final Timeline timeline = new Timeline();
   private boolean recording = true;
 
@@ -121,7 +123,7 @@ public final class ExitLog {
     return timeline;
   }
 
-  /** All exits, in no order. */
+  /** All exits, in the order of the first of each key. */
   public List<Entry> entries() {
     List<Entry> all = new ArrayList<>(tallies.size());
     tallies.forEach((key, tally) -> all.add(new Entry(key, tally)));

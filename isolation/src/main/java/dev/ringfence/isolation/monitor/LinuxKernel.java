@@ -2,6 +2,7 @@ package dev.ringfence.isolation.monitor;
 
 import dev.ringfence.isolation.policy.KernelNames;
 import dev.ringfence.linux.image.KernelImage;
+import dev.ringfence.linux.provenance.AllocationHistory;
 import dev.ringfence.linux.provenance.AllocationTracker;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
@@ -90,6 +91,18 @@ public final class LinuxKernel implements KernelView {
    * @throws dev.ringfence.machine.BadInputException if the kernel cannot be read
    */
   public LinuxKernel(KernelImage image, Machine machine) {
+    this(image, machine, null);
+  }
+
+  /**
+   * Connects to the kernel that runs in a machine, with what an earlier view of it knew at this
+   * point of allocations.
+   *
+   * @param image that was booted
+   * @param allocations of the earlier view; null if there was none
+   * @throws dev.ringfence.machine.BadInputException if the kernel cannot be read
+   */
+  public LinuxKernel(KernelImage image, Machine machine, @Nullable AllocationHistory allocations) {
     kernel = RunningKernel.of(image, machine);
     tracker = new AllocationTracker(kernel);
     reader = new ProvenanceReader(kernel, tracker);
@@ -106,6 +119,14 @@ public final class LinuxKernel implements KernelView {
     switchTo = kernel.physicalOf(kernel.symbols().require("__switch_to"));
     systemCalls = kernel.symbols().address("sys_call_table").orElse(0);
     tracker.start();
+    if (allocations != null) {
+      tracker.adopt(allocations);
+    }
+  }
+
+  /** What is known of allocations now. */
+  public AllocationHistory allocations() {
+    return tracker.history();
   }
 
   /** The kernel, for more. */

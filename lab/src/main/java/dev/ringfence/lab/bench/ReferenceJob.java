@@ -114,7 +114,7 @@ public final class ReferenceJob {
   /** The guest, for a machine of {@link #configuration()}. */
   public PreparedGuest guest() {
     return new PreparedGuest(
-        BootImage.of(BootFile.of(kernel)), List.of(BootFile.of(initrd)), COMMAND_LINE, 0);
+        BootImage.of(BootFile.of(kernel)), List.of(BootFile.of(initrd)), COMMAND_LINE, null, 0);
   }
 
   public static MachineConfiguration configuration() {
@@ -128,7 +128,8 @@ public final class ReferenceJob {
     try (Machine machine = new Machine(configuration())) {
       guest().loadInto(machine);
       GuestSession session =
-          new GuestSession(machine, Long.MAX_VALUE, console, OutputStream.nullOutputStream(), true);
+          new GuestSession(
+              machine, null, Long.MAX_VALUE, console, OutputStream.nullOutputStream(), true);
       double userspace = Double.NaN;
       while (session.advance(10_000_000).isEmpty()) {
         if (Double.isNaN(userspace) && text(console).contains(USERSPACE)) {

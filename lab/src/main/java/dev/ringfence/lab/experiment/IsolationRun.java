@@ -10,10 +10,12 @@ import dev.ringfence.isolation.policy.KernelNames;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.UnknownName;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
 import dev.ringfence.lab.workload.Marker;
 import dev.ringfence.linux.image.KernelImage;
+import dev.ringfence.linux.provenance.AllocationHistory;
 import dev.ringfence.linux.running.RunningKernel;
 import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.GuestTroubleException;
@@ -22,11 +24,13 @@ import dev.ringfence.machine.StopReason;
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.probe.Probe;
+import dev.ringfence.machine.snapshot.Stateful;
 import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -47,6 +51,7 @@ public final class IsolationRun {
   private final OutputStream console;
   private final OutputStream output;
   private final Consumer<Progress> progress;
+  private final @Nullable BootSnapshots snapshots;
   private volatile boolean interrupted;
 
   /**
@@ -58,7 +63,7 @@ public final class IsolationRun {
   public record Progress(String stage, long instructions) {}
 
   /**
-   * A run.
+   * A run that boots.
    *
    * @param console takes what the guest writes to its console
    * @param output takes what the workload's command prints
@@ -69,10 +74,28 @@ public final class IsolationRun {
       OutputStream console,
       OutputStream output,
       Consumer<Progress> progress) {
+    this(experiment, console, output, progress, null);
+  }
+
+  /**
+   * A run.
+   *
+   * @param console takes what the guest writes to its console
+   * @param output takes what the workload's command prints
+   * @param progress told every few milliseconds of virtual time
+   * @param snapshots of booted guests, from which it goes on if there is one; null to boot
+   */
+  public IsolationRun(
+      Experiment experiment,
+      OutputStream console,
+      OutputStream output,
+      Consumer<Progress> progress,
+      @Nullable BootSnapshots snapshots) {
     this.experiment = experiment;
     this.console = console;
     this.output = output;
     this.progress = progress;
+    this.snapshots = snapshots;
   }
 
   /**
@@ -99,25 +122,40 @@ public final class IsolationRun {
    */
   public Outcome execute(String version) {
     KernelImage image = kernelImage();
-    try (Machine machine = new Machine(experiment.configuration())) {
-      experiment.guest().loadInto(machine);
-      GuestSession session =
-          new GuestSession(
-              machine,
-              experiment.maximumInstructions(),
-              console,
-              output,
-              experiment.ownInitramfs());
+    AllocationHistory allocations = image == null ? null : new AllocationHistory();
+    BootSnapshots.Start start = start(allocations);
+    GuestSession session = start.session();
+    try (Machine machine = session.machine()) {
       Manifest manifest =
-          Manifest.of(
-              version, experiment.configuration(), experiment.request(), experiment.guest());
-      KernelView kernel = boot(machine, session, image);
+          Manifest.of(version, experiment.configuration(), experiment.request(), experiment.guest())
+              .startedFrom(start.snapshot());
+      KernelView kernel = boot(start, image, allocations);
       try (IsolationMonitor monitor =
           new IsolationMonitor(
               machine, kernel, experiment.policies(), experiment.costs().vulnerabilities())) {
         return measure(machine, session, kernel, monitor, manifest);
       }
     }
+  }
+
+  private BootSnapshots.Start start(@Nullable AllocationHistory allocations) {
+    Function<Machine, GuestSession> connect =
+        machine ->
+            new GuestSession(
+                machine,
+                experiment.guest().assignment(),
+                experiment.maximumInstructions(),
+                console,
+                output,
+                experiment.ownInitramfs());
+    return snapshots == null
+        ? BootSnapshots.booting(experiment.guest(), experiment.configuration(), connect)
+        : snapshots.start(
+            experiment.guest(), experiment.configuration(), connect, observers(allocations));
+  }
+
+  private static List<Stateful> observers(@Nullable AllocationHistory allocations) {
+    return allocations == null ? List.of() : List.of(allocations);
   }
 
   private @Nullable KernelImage kernelImage() {
@@ -155,9 +193,18 @@ public final class IsolationRun {
     }
   }
 
-  /** Runs until the workload's command begins, or the first user instruction. */
-  private KernelView boot(Machine machine, GuestSession session, @Nullable KernelImage image) {
-    KernelView kernel = null;
+  /**
+   * Runs until the workload's command begins, or the first user instruction.
+   *
+   * @param allocations what was seen before the snapshot, if the run goes on from one
+   */
+  private KernelView boot(
+      BootSnapshots.Start start,
+      @Nullable KernelImage image,
+      @Nullable AllocationHistory allocations) {
+    GuestSession session = start.session();
+    Machine machine = session.machine();
+    LinuxKernel[] kernel = {null};
     boolean[] user = {false};
     Probe firstUser =
         new Probe() {
@@ -170,6 +217,11 @@ public final class IsolationRun {
     if (experiment.ownInitramfs()) {
       machine.probes().add(firstUser);
     }
+    if (start.isFromSnapshot() && image != null) {
+      kernel[0] = new LinuxKernel(image, machine, allocations);
+    } else {
+      session.onUp(() -> kernel[0] = systemIsUp(start, image, kernel[0]));
+    }
     while (experiment.ownInitramfs() ? !user[0] : !session.started()) {
       if (session.advance(STEP).isPresent()) {
         throw new GuestTroubleException(
@@ -178,17 +230,41 @@ public final class IsolationRun {
       if (interrupted) {
         throw new BadInputException("interrupted while the guest booted: nothing was counted yet");
       }
-      if (kernel == null && image != null && RunningKernel.isUp(machine)) {
-        kernel = new LinuxKernel(image, machine);
+      if (kernel[0] == null && image != null && RunningKernel.isUp(machine)) {
+        kernel[0] = new LinuxKernel(image, machine);
       }
       progress.accept(new Progress("booting", machine.instructions()));
     }
     machine.probes().remove(firstUser);
-    if (kernel instanceof LinuxKernel linux) {
-      checkNames(linux);
-      return linux;
+    if (kernel[0] == null) {
+      return new OpaqueKernel();
     }
-    return new OpaqueKernel();
+    checkNames(kernel[0]);
+    return kernel[0];
+  }
+
+  /**
+   * The guest has come up. From here on the run is as one that goes on from the snapshot: its view
+   * of the kernel is made at this point, with what was seen of allocations so far.
+   */
+  private @Nullable LinuxKernel systemIsUp(
+      BootSnapshots.Start start, @Nullable KernelImage image, @Nullable LinuxKernel kernel) {
+    AllocationHistory allocations = null;
+    if (kernel != null) {
+      allocations = kernel.allocations();
+      kernel.release();
+    }
+    if (snapshots != null && (image == null || kernel != null)) {
+      snapshots.keep(
+          start,
+          experiment.request(),
+          experiment.guest(),
+          experiment.configuration(),
+          observers(allocations));
+    }
+    return image == null || kernel == null
+        ? null
+        : new LinuxKernel(image, start.session().machine(), allocations);
   }
 
   private Outcome measure(

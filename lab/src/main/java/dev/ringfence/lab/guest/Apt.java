@@ -20,6 +20,7 @@ import java.util.stream.Stream;
  */
 final class Apt {
   private final Path folder;
+  private final AptAnswers answers;
   private final Consumer<String> progress;
 
   /** A package as {@code apt-get download --print-uris} lists it. */
@@ -38,14 +39,15 @@ final class Apt {
     }
   }
 
-  Apt(Path folder, Consumer<String> progress) {
-    this.folder = folder;
+  Apt(GuestCache cache, Consumer<String> progress) {
+    this.folder = cache.packages();
+    this.answers = new AptAnswers(cache.answers());
     this.progress = progress;
   }
 
   /** The package that a metapackage stands for: its first dependency whose name begins so. */
   String firstDependency(String metapackage, String prefix) {
-    for (String line : run("apt-cache", folder, List.of("depends", metapackage))) {
+    for (String line : ask("apt-cache", List.of("depends", metapackage))) {
       int at = line.indexOf("Depends: " + prefix);
       if (at >= 0) {
         return line.substring(at + "Depends: ".length()).strip();
@@ -76,7 +78,7 @@ final class Apt {
                 "--no-replaces",
                 "--no-enhances"));
     arguments.addAll(names);
-    DependencyListing listing = new DependencyListing(run("apt-cache", folder, arguments));
+    DependencyListing listing = new DependencyListing(ask("apt-cache", arguments));
     for (String name : names) {
       if (!listing.has(name)) {
         throw new UnknownPackageException(name, NearestNames.hint(name, names()));
@@ -100,8 +102,7 @@ final class Apt {
     List<Download> downloads = new ArrayList<>();
     List<String> arguments = new ArrayList<>(List.of("--print-uris", "download"));
     arguments.addAll(names);
-    // Asked in another folder, because apt does not list what lies in the one where it is.
-    for (String line : run("apt-get", folder.getParent(), arguments)) {
+    for (String line : ask("apt-get", arguments)) {
       Download download = Download.parse(line);
       if (download != null) {
         downloads.add(download);
@@ -162,6 +163,11 @@ final class Apt {
     } catch (IOException e) {
       return -1;
     }
+  }
+
+  /** Asks in another folder than where packages lie, because those apt-get would not list. */
+  private List<String> ask(String tool, List<String> arguments) {
+    return answers.get(tool, arguments, () -> run(tool, folder.getParent(), arguments));
   }
 
   private static List<String> run(String tool, Path directory, List<String> arguments) {

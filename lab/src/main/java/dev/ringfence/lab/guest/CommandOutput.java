@@ -12,13 +12,17 @@ import java.util.OptionalInt;
  * The host's end of a command's output: what the init program writes to ttyS1.
  *
  * <pre>
- * ... anything ...  RINGFENCE-START\n  output, byte for byte  \0RINGFENCE-STATUS ddd\n
+ * ... anything ...  RINGFENCE-UP\n  RINGFENCE-START\n  output, byte for byte  \0RINGFENCE-STATUS ddd\n
  * </pre>
+ *
+ * <p>After the first record the init program waits for an {@link Assignment}; until then nothing
+ * has depended on it.
  *
  * <p>The status record is only that if nothing follows it, so a command may print the same bytes.
  * Output passes at once unless it may be the beginning of the record.
  */
 public final class CommandOutput {
+  private static final byte[] UP = "RINGFENCE-UP\n".getBytes(StandardCharsets.US_ASCII);
   private static final byte[] START = "RINGFENCE-START\n".getBytes(StandardCharsets.US_ASCII);
 
   /** The record, with 'd' for a digit. */
@@ -26,6 +30,7 @@ public final class CommandOutput {
       "\0RINGFENCE-STATUS ddd\n".getBytes(StandardCharsets.US_ASCII);
 
   private final OutputStream output;
+  private int upSeen;
   private int startSeen;
   private final byte[] held = new byte[STATUS.length];
   private int heldCount;
@@ -40,6 +45,9 @@ public final class CommandOutput {
   /** Takes the next byte from the guest. */
   public void accept(int value) {
     if (!started()) {
+      if (!up()) {
+        upSeen = value == UP[upSeen] ? upSeen + 1 : value == UP[0] ? 1 : 0;
+      }
       startSeen = value == START[startSeen] ? startSeen + 1 : value == START[0] ? 1 : 0;
       return;
     }
@@ -74,6 +82,7 @@ public final class CommandOutput {
 
   /** Writes how far the guest's records have been read. */
   public void save(StateWriter out) {
+    out.writeInt(upSeen);
     out.writeInt(startSeen);
     out.writeInt(heldCount);
     out.writeBytes(held);
@@ -81,9 +90,15 @@ public final class CommandOutput {
 
   /** Reads what {@link #save} wrote. */
   public void restore(StateReader in) {
+    upSeen = in.readInt("bytes of the first record", 0, UP.length);
     startSeen = in.readInt("bytes of the start record", 0, START.length);
     heldCount = in.readInt("bytes of the status record", 0, STATUS.length);
     System.arraycopy(in.readBytes(held.length), 0, held, 0, held.length);
+  }
+
+  /** Whether the system is up, and waits to be told what to do. */
+  public boolean up() {
+    return upSeen == UP.length;
   }
 
   /** Whether the command has begun; what the console showed before was the system's start. */

@@ -57,7 +57,7 @@ public final class GuestPreparation {
   public GuestPreparation(GuestCache cache, Consumer<String> progress) {
     this.cache = cache;
     this.progress = progress;
-    this.apt = new Apt(cache.packages(), progress);
+    this.apt = new Apt(cache, progress);
   }
 
   /** Fetches and builds what is missing. */
@@ -79,17 +79,18 @@ public final class GuestPreparation {
       initrds.add(BootFile.of(request.initrd()));
     }
     long unpacked = 0;
+    boolean ourInit = request.command() != null;
+    String commandLine = commandLine(request, false);
     boolean build = request.initrd() == null || request.command() != null;
     if (build) {
-      try (Initramfs initramfs = new Initramfs(cache)) {
-        fill(initramfs, request, kernelPackage);
-        Path file = cache.temporaryFile(".cpio");
-        initramfs.writeTo(file);
-        unpacked = initramfs.unpackedBytes();
-        initrds.add(BootFile.of("initramfs", file));
-      }
+      ArchiveCache.Archive archive = archive(request, kernelPackage);
+      unpacked = archive.unpackedBytes();
+      initrds.add(BootFile.of("initramfs", archive.file()));
+      ourInit |= archive.initIsOurs();
+      commandLine = commandLine(request, ourInit && !archive.initIsOurs());
     }
-    return new PreparedGuest(image, initrds, commandLine(request, build), unpacked);
+    Assignment assignment = ourInit ? new Assignment(request.command(), request.terminal()) : null;
+    return new PreparedGuest(image, initrds, commandLine, assignment, unpacked);
   }
 
   private static PreparedGuest prepareBare(GuestRequest request, BootImage image) {
@@ -102,19 +103,21 @@ public final class GuestPreparation {
     }
     List<BootFile> modules =
         request.initrd() == null ? List.of() : List.of(BootFile.of(request.initrd()));
-    return new PreparedGuest(image, modules, request.append(), 0);
+    return new PreparedGuest(image, modules, request.append(), null, 0);
   }
 
-  private static String commandLine(GuestRequest request, boolean ours) {
+  /**
+   * The kernel's command line.
+   *
+   * @param insteadOfInit whether our init program is to run although there is another /init
+   */
+  private static String commandLine(GuestRequest request, boolean insteadOfInit) {
     StringBuilder line = new StringBuilder(COMMAND_LINE);
     if (!request.verbose()) {
       line.append(" quiet");
     }
-    if (ours && request.command() != null) {
+    if (insteadOfInit) {
       line.append(" rdinit=/").append(OURS).append("init");
-    }
-    if (ours && request.terminal() != null) {
-      line.append(" ringfence.terminal=").append(request.terminal());
     }
     if (!request.append().isBlank()) {
       line.append(' ').append(request.append().strip());
@@ -122,34 +125,51 @@ public final class GuestPreparation {
     return line.toString();
   }
 
-  private void fill(
-      Initramfs initramfs, GuestRequest request, @Nullable KernelPackage kernelPackage) {
+  /** The archive from the cache, or built. */
+  private ArchiveCache.Archive archive(
+      GuestRequest request, @Nullable KernelPackage kernelPackage) {
     boolean wholeSystem = request.initrd() == null;
-    if (wholeSystem) {
-      BaseFiles.addFolders(initramfs);
-      for (Path deb : packages(request.packages())) {
-        initramfs.debPackage(
-            deb, path -> LEFT_OUT.stream().noneMatch(prefix -> path.startsWith(prefix)));
+    List<Path> debs = wholeSystem ? packages(request.packages()) : List.of();
+    List<Path> overlays = wholeSystem ? request.overlays() : List.of();
+    Path busybox = busybox();
+    String key =
+        ArchiveCache.key(cache, wholeSystem, debs, overlays, busybox, kernelPackage).orElse(null);
+    ArchiveCache archives = new ArchiveCache(cache.archives());
+    if (key != null) {
+      ArchiveCache.Archive known = archives.find(key).orElse(null);
+      if (known != null) {
+        return known;
       }
-      for (Path overlay : request.overlays()) {
-        initramfs.overlay(overlay);
-      }
-      BaseFiles.addSettings(initramfs);
     }
-    addOurs(initramfs, request.command(), kernelPackage);
-    if (wholeSystem && !initramfs.has("init")) {
-      initramfs.symlink("init", OURS + "init");
+    try (Initramfs initramfs = new Initramfs(cache)) {
+      if (wholeSystem) {
+        BaseFiles.addFolders(initramfs);
+        for (Path deb : debs) {
+          initramfs.debPackage(
+              deb, path -> LEFT_OUT.stream().noneMatch(prefix -> path.startsWith(prefix)));
+        }
+        for (Path overlay : overlays) {
+          initramfs.overlay(overlay);
+        }
+        BaseFiles.addSettings(initramfs);
+      }
+      addOurs(initramfs, busybox, kernelPackage);
+      boolean initIsOurs = wholeSystem && !initramfs.has("init");
+      if (initIsOurs) {
+        initramfs.symlink("init", OURS + "init");
+      }
+      Path file = cache.temporaryFile(".cpio");
+      initramfs.writeTo(file);
+      ArchiveCache.Archive built =
+          new ArchiveCache.Archive(file, initramfs.unpackedBytes(), initIsOurs);
+      return key == null ? built : archives.add(key, built);
     }
   }
 
-  private void addOurs(
-      Initramfs initramfs, @Nullable String command, @Nullable KernelPackage kernelPackage) {
+  private void addOurs(Initramfs initramfs, Path busybox, @Nullable KernelPackage kernelPackage) {
     initramfs.folder(OURS, 0755);
-    initramfs.file(OURS + "busybox", 0755, busyboxProgram());
+    initramfs.file(OURS + "busybox", 0755, busyboxProgram(busybox));
     initramfs.file(OURS + "init", 0755, resource("init"));
-    if (command != null) {
-      initramfs.file(OURS + "command", 0755, command + "\n");
-    }
     if (kernelPackage != null) {
       initramfs.folder(OURS + "modules", 0755);
       int number = 0;
@@ -231,7 +251,10 @@ public final class GuestPreparation {
 
   /** A program that is the usual commands of a system in one, linked statically. */
   public byte[] busyboxProgram() {
-    Path deb = busybox();
+    return busyboxProgram(busybox());
+  }
+
+  private static byte[] busyboxProgram(Path deb) {
     ByteArrayOutputStream program = new ByteArrayOutputStream();
     new DebPackage(deb)
         .forEachFile((entry, content) -> {

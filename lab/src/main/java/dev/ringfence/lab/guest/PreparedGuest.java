@@ -5,15 +5,21 @@ import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.boot.BootImage;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * All that a machine needs to boot.
  *
  * @param initrds the archives, in order
+ * @param assignment for the init program of ours; null if the guest has another one
  * @param unpackedBytes what the initramfs that was built takes in the guest's memory, unpacked
  */
 public record PreparedGuest(
-    BootImage image, List<BootFile> initrds, String commandLine, long unpackedBytes) {
+    BootImage image,
+    List<BootFile> initrds,
+    String commandLine,
+    @Nullable Assignment assignment,
+    long unpackedBytes) {
   /** What kernel and programs want beside the initramfs. */
   private static final long SYSTEM_BYTES = 96L << 20;
 

@@ -1,5 +1,6 @@
 package dev.ringfence.lab.run;
 
+import dev.ringfence.lab.guest.Assignment;
 import dev.ringfence.lab.guest.CommandOutput;
 import dev.ringfence.machine.ConsolePort;
 import dev.ringfence.machine.GuestTroubleException;
@@ -10,6 +11,7 @@ import dev.ringfence.machine.snapshot.Snapshot;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -24,10 +26,15 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One run of a guest: advances the machine in steps, passes the console on, keeps and replays
- * input, and tells a kernel panic from a power-off.
+ * input, gives the init program its assignment, and tells a kernel panic from a power-off.
+ *
+ * <p>The machine stops at the very instructions at which the init program says that the system is
+ * up and that the command begins, and steps end at multiples of their length. So a run that goes on
+ * from a snapshot of the booted system is equal to one that booted.
  */
 public final class GuestSession implements Stateful {
   private static final byte[] PANIC =
@@ -38,15 +45,22 @@ public final class GuestSession implements Stateful {
 
   private static final long NEVER = Long.MAX_VALUE;
 
+  /** More console output than a boot has; a snapshot of one that has more is not of use. */
+  private static final int MOST_BOOT_CONSOLE = 4 << 20;
+
   private final Machine machine;
+  private final @Nullable Assignment assignment;
   private final long maximumInstructions;
+  private final boolean fromStart;
   private final CommandOutput command;
   private final OutputStream console;
   private final OutputStream output;
   private final MessageDigest consoleDigest;
   private final List<Manifest.ConsoleInput> input = new ArrayList<>();
   private final Deque<Manifest.ConsoleInput> replay = new ArrayDeque<>();
-  private boolean consoleOpen;
+  private final ByteArrayOutputStream bootConsole = new ByteArrayOutputStream();
+  private Runnable upListener = () -> {};
+  private boolean assigned;
   private long consoleBytes;
   private int panicSeen;
   private long panicDeadline = NEVER;
@@ -54,6 +68,7 @@ public final class GuestSession implements Stateful {
   /**
    * Connects to a machine before it runs.
    *
+   * @param assignment for the init program of ours; null if the guest has another one
    * @param maximumInstructions at which a guest is taken to be in an endless loop
    * @param console takes what the guest writes to its console
    * @param output takes what a command prints
@@ -62,15 +77,17 @@ public final class GuestSession implements Stateful {
    */
   public GuestSession(
       Machine machine,
+      @Nullable Assignment assignment,
       long maximumInstructions,
       OutputStream console,
       OutputStream output,
       boolean fromStart) {
     this.machine = machine;
+    this.assignment = assignment;
     this.maximumInstructions = maximumInstructions;
     this.console = console;
     this.output = output;
-    this.consoleOpen = fromStart;
+    this.fromStart = fromStart;
     this.command = new CommandOutput(output);
     try {
       this.consoleDigest = MessageDigest.getInstance("SHA-256");
@@ -78,12 +95,24 @@ public final class GuestSession implements Stateful {
       throw new AssertionError("every JDK has SHA-256", e);
     }
     machine.connect(ConsolePort.COM1, this::fromConsole);
-    machine.connect(ConsolePort.COM2, command::accept);
+    machine.connect(ConsolePort.COM2, this::fromInit);
+  }
+
+  private void fromInit(int value) {
+    boolean up = command.up();
+    boolean started = command.started();
+    command.accept(value);
+    if (up != command.up() || started != command.started()) {
+      machine.stopAfterInstruction();
+    }
   }
 
   private void fromConsole(int value) {
     consoleBytes++;
     consoleDigest.update((byte) value);
+    if (!assigned && bootConsole.size() < MOST_BOOT_CONSOLE) {
+      bootConsole.write(value);
+    }
     panicSeen = value == PANIC[panicSeen] ? panicSeen + 1 : value == PANIC[0] ? 1 : 0;
     if (panicSeen == PANIC.length) {
       panicSeen = 0;
@@ -92,8 +121,7 @@ public final class GuestSession implements Stateful {
         machine.requestStop();
       }
     }
-    if (consoleOpen || command.started()) {
-      consoleOpen = true;
+    if (fromStart || command.started()) {
       // After the status record the guest only says that it powers off.
       if (command.status().isEmpty()) {
         write(console, value);
@@ -116,6 +144,22 @@ public final class GuestSession implements Stateful {
   /** Whether the init program of a guest that was prepared here has brought the system up. */
   public boolean started() {
     return command.started();
+  }
+
+  /**
+   * Sets who is told, once, that the guest's system is up and waits for its assignment: the point
+   * at which {@link #saveSnapshot} serves runs with other assignments too.
+   */
+  public void onUp(Runnable listener) {
+    upListener = listener;
+  }
+
+  /**
+   * Whether a snapshot of the system that has come up is what every such run comes to: nobody has
+   * typed, and its console is complete.
+   */
+  public boolean isPlainBoot() {
+    return input.isEmpty() && replay.isEmpty() && bootConsole.size() < MOST_BOOT_CONSOLE;
   }
 
   /** Bytes that the guest wrote to its console. */
@@ -149,21 +193,23 @@ public final class GuestSession implements Stateful {
   /**
    * Runs for a while.
    *
-   * @param nanoseconds of virtual time, at most
+   * @param nanoseconds length of a step of virtual time; the run ends at its next multiple, or when
+   *     {@link #started} becomes true
    * @return why the run is over, or empty if it can go on
    * @throws GuestTroubleException if the guest cannot go on, panicked or reached the limit
    */
   public Optional<StopReason> advance(long nanoseconds) {
-    long target = saturatedSum(machine.nanoseconds(), nanoseconds);
+    long target = nextMultiple(machine.nanoseconds(), nanoseconds);
     while (machine.nanoseconds() < target) {
+      assign();
       giveReplayedInput();
       StopReason reason = machine.run(nextLimits(target));
       switch (reason) {
         case StopReason.InstructionLimit limit -> checkInstructionLimit();
         case StopReason.TimeLimit limit -> checkPanic();
         case StopReason.Requested requested -> {
-          // By the console's watch for panics, or by the host.
-          if (panicDeadline == NEVER) {
+          // By the console's watch for panics, by the host, or because init has told something.
+          if (panicDeadline == NEVER && !waitsForAssignment()) {
             flush();
             return Optional.empty();
           }
@@ -204,6 +250,7 @@ public final class GuestSession implements Stateful {
   /** Runs until the guest has executed that many instructions, or ends before. */
   public Optional<StopReason> runUntilInstruction(long instructions) {
     while (machine.instructions() < instructions) {
+      assign();
       StopReason reason = machine.run(RunLimits.untilInstruction(instructions));
       if (!(reason instanceof StopReason.InstructionLimit)
           && !(reason instanceof StopReason.Requested)) {
@@ -214,6 +261,20 @@ public final class GuestSession implements Stateful {
     }
     flush();
     return Optional.empty();
+  }
+
+  private boolean waitsForAssignment() {
+    return command.up() && !assigned && assignment != null;
+  }
+
+  /** Tells the init program what to do, if it has asked. */
+  private void assign() {
+    if (assignment != null && waitsForAssignment()) {
+      upListener.run();
+      assigned = true;
+      bootConsole.reset();
+      machine.input(ConsolePort.COM2, assignment.toBytes());
+    }
   }
 
   private RunLimits nextLimits(long target) {
@@ -268,17 +329,33 @@ public final class GuestSession implements Stateful {
 
   /** Writes machine and session to a file; both go on. */
   public void saveSnapshot(Path file, Manifest manifest) {
-    Snapshot.save(file, machine.configuration(), manifest.toJson(), parts());
+    saveSnapshot(file, manifest, List.of());
+  }
+
+  /** Writes machine, session and what else belongs to them to a file; all go on. */
+  void saveSnapshot(Path file, Manifest manifest, List<Stateful> observers) {
+    Snapshot.save(file, machine.configuration(), manifest.toJson(), parts(observers));
   }
 
   /** Brings machine and session into the state of a snapshot. */
   public void restore(Snapshot snapshot) {
-    snapshot.restore(machine.configuration(), parts());
+    restore(snapshot, List.of());
   }
 
-  private List<Stateful> parts() {
+  /** Brings machine, session and what else was saved into the state of a snapshot. */
+  void restore(Snapshot snapshot, List<Stateful> observers) {
+    snapshot.restore(machine.configuration(), parts(observers));
+    if (fromStart) {
+      for (byte value : bootConsole.toByteArray()) {
+        write(console, value);
+      }
+    }
+  }
+
+  private List<Stateful> parts(List<Stateful> observers) {
     List<Stateful> parts = new ArrayList<>(machine.parts());
     parts.add(this);
+    parts.addAll(observers);
     return parts;
   }
 
@@ -290,7 +367,9 @@ public final class GuestSession implements Stateful {
   @Override
   public void save(StateWriter out) {
     command.save(out);
-    out.writeBoolean(consoleOpen);
+    out.writeBoolean(assigned);
+    out.writeInt(bootConsole.size());
+    out.writeBytes(bootConsole.toByteArray());
     out.writeLong(consoleBytes);
     out.writeInt(panicSeen);
     out.writeLong(panicDeadline);
@@ -299,7 +378,12 @@ public final class GuestSession implements Stateful {
   @Override
   public void restore(StateReader in) {
     command.restore(in);
-    consoleOpen = in.readBoolean() || consoleOpen;
+    assigned = in.readBoolean();
+    byte[] boot = in.readBytes(in.readInt("bytes of the boot's console", 0, MOST_BOOT_CONSOLE));
+    bootConsole.reset();
+    bootConsole.writeBytes(boot);
+    consoleDigest.reset();
+    consoleDigest.update(boot);
     consoleBytes = in.readLong();
     panicSeen = in.readInt("bytes of a panic's first line", 0, PANIC.length - 1);
     panicDeadline = in.readLong();
@@ -320,8 +404,9 @@ public final class GuestSession implements Stateful {
     }
   }
 
-  private static long saturatedSum(long a, long b) {
-    long sum = a + b;
-    return sum < a ? NEVER : sum;
+  /** The smallest multiple of a step that is greater than a time; NEVER if it would overflow. */
+  private static long nextMultiple(long time, long step) {
+    long multiple = (time / step + 1) * step;
+    return multiple <= time ? NEVER : multiple;
   }
 }

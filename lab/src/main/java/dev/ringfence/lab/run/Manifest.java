@@ -28,6 +28,8 @@ import org.jspecify.annotations.Nullable;
  * @param machine what the machine is made of
  * @param request what the user asked for; with equal packages it gives the images again
  * @param images what was booted, with checksums
+ * @param bootSnapshot name of the snapshot of the booted guest with which the run began; null if it
+ *     booted. The run is the same either way
  * @param console input from the host, with the point at which it was given
  * @param result null while the run has not ended
  */
@@ -38,6 +40,7 @@ public record Manifest(
     Hardware machine,
     Request request,
     Images images,
+    @Nullable String bootSnapshot,
     List<ConsoleInput> console,
     @Nullable Result result) {
   private static final int FORMAT = 1;
@@ -170,13 +173,23 @@ public record Manifest(
             Image.of(guest.image().file()),
             guest.initrds().stream().map(Image::of).toList(),
             guest.commandLine()),
+        null,
         List.of(),
         null);
   }
 
   /** The same run, further on. */
   public Manifest with(List<ConsoleInput> input, @Nullable Result outcome) {
-    return new Manifest(format, versions, machine, request, images, input, outcome);
+    return new Manifest(format, versions, machine, request, images, bootSnapshot, input, outcome);
+  }
+
+  /**
+   * The same run, begun otherwise.
+   *
+   * @param snapshot name of the snapshot of the booted guest, or null for a boot
+   */
+  public Manifest startedFrom(@Nullable String snapshot) {
+    return new Manifest(format, versions, machine, request, images, snapshot, console, result);
   }
 
   public MachineConfiguration configuration() {

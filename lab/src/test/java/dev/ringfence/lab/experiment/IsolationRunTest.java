@@ -2,6 +2,8 @@ package dev.ringfence.lab.experiment;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.isolation.cost.CostModel;
@@ -12,6 +14,7 @@ import dev.ringfence.lab.result.Metric;
 import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.workload.PreparedWorkload;
 import dev.ringfence.lab.workload.Workload;
@@ -26,6 +29,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
 
@@ -92,6 +96,7 @@ final class IsolationRunTest {
       """;
 
   private static final long MOST_INSTRUCTIONS = 10_000_000_000L;
+  @TempDir private Path folder;
 
   private static PreparedWorkload prepare(String append) {
     return prepare(WORKLOAD, null, append);
@@ -107,6 +112,14 @@ final class IsolationRunTest {
   }
 
   private static RunResult run(PreparedWorkload prepared, List<String> policies, boolean audit) {
+    return run(prepared, policies, audit, null);
+  }
+
+  private static RunResult run(
+      PreparedWorkload prepared,
+      List<String> policies,
+      boolean audit,
+      @Nullable BootSnapshots snapshots) {
     Experiment experiment =
         new Experiment(
             "small",
@@ -123,7 +136,7 @@ final class IsolationRunTest {
             false);
     OutputStream nowhere = OutputStream.nullOutputStream();
     IsolationRun.Outcome outcome =
-        new IsolationRun(experiment, nowhere, nowhere, progress -> {}).execute("test");
+        new IsolationRun(experiment, nowhere, nowhere, progress -> {}, snapshots).execute("test");
     assertEquals("complete", outcome.result().state(), outcome.result().reason());
     return outcome.result();
   }
@@ -160,7 +173,9 @@ final class IsolationRunTest {
     try (Machine machine = new Machine(prepared.configuration())) {
       prepared.guest().loadInto(machine);
       OutputStream nowhere = OutputStream.nullOutputStream();
-      GuestSession session = new GuestSession(machine, Long.MAX_VALUE, nowhere, nowhere, false);
+      GuestSession session =
+          new GuestSession(
+              machine, prepared.guest().assignment(), Long.MAX_VALUE, nowhere, nowhere, false);
       // Where steps end, processors change turns; so they are those of a run.
       while (session.advance(IsolationRun.STEP).isEmpty()) {
         assertTrue(machine.instructions() < MOST_INSTRUCTIONS, "the guest ends");
@@ -213,6 +228,19 @@ final class IsolationRunTest {
     assertEquals(
         List.of("files", "processes"),
         policy(result, "kpti").phases().stream().map(PolicyResult.Phase::name).toList());
+  }
+
+  @Test
+  void aRunFromASnapshotOfTheBootedGuestCountsAsTheOneThatBooted() {
+    PreparedWorkload prepared = prepare(Experiment.WITHOUT_MITIGATIONS);
+    BootSnapshots snapshots = new BootSnapshots(new GuestCache(folder), false, "test", line -> {});
+    RunResult booted = run(prepared, Policy.builtIn(), false, snapshots);
+    RunResult resumed = run(prepared, Policy.builtIn(), false, snapshots);
+    assertNull(booted.manifest().bootSnapshot());
+    assertNotNull(resumed.manifest().bootSnapshot());
+    assertEquals(booted.metrics(), resumed.metrics());
+    assertEquals(booted.policies(), resumed.policies());
+    assertEquals(booted.manifest(), resumed.manifest().startedFrom(null));
   }
 
   @Test

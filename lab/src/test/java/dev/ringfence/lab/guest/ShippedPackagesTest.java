@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.lab.workload.Workload;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
@@ -21,7 +20,7 @@ final class ShippedPackagesTest {
 
   @Test
   void aptKnowsAllOfThemAndNoOthers() throws Exception {
-    Apt apt = new Apt(Files.createDirectories(folder.resolve("packages")), line -> {});
+    Apt apt = new Apt(new GuestCache(folder), line -> {});
     Set<String> names = new TreeSet<>();
     for (String workload : Workload.builtIn()) {
       Workload.load(workload).packages().forEach(reference -> names.add(reference.name()));

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
+import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.linux.KernelMemory;
 import dev.ringfence.linux.image.KernelImage;
@@ -141,11 +142,8 @@ final class DebianKernelStackTest {
         "for i in 1 2 3 4 5; do sh -c 'ls -lR /proc/self | head -n 50 | sort > /tmp/f'; done\n");
     SymbolTable symbols;
     try (Machine machine = new Machine(MachineConfiguration.of(MEMORY, 1))) {
-      GuestSession session =
-          new GuestSession(
-              machine, MOST_INSTRUCTIONS, java.io.OutputStream.nullOutputStream(), output, false);
-      preparation
-          .prepare(
+      PreparedGuest guest =
+          preparation.prepare(
               new GuestRequest(
                   null,
                   null,
@@ -155,8 +153,16 @@ final class DebianKernelStackTest {
                   // Caches of one size would be one.
                   "slab_nomerge",
                   null,
-                  false))
-          .loadInto(machine);
+                  false));
+      GuestSession session =
+          new GuestSession(
+              machine,
+              guest.assignment(),
+              MOST_INSTRUCTIONS,
+              java.io.OutputStream.nullOutputStream(),
+              output,
+              false);
+      guest.loadInto(machine);
       while (!session.started()) {
         assertTrue(session.advance(STEP).isEmpty(), "the guest starts its command");
       }

@@ -127,7 +127,8 @@ final class ProvenanceTest {
       refused =
           assertThrows(BadInputException.class, () -> RunningKernel.of(kernelImage, machine))
               .getMessage();
-      GuestSession session = new GuestSession(machine, 20_000_000_000L, console, output, false);
+      GuestSession session =
+          new GuestSession(machine, guest.assignment(), 20_000_000_000L, console, output, false);
       guest.loadInto(machine);
       while (!RunningKernel.isUp(machine)) {
         assertTrue(session.advance(1_000_000).isEmpty(), "the kernel comes up");

@@ -50,15 +50,19 @@ final class DebianBootTest {
   private static final class Run implements AutoCloseable {
     private final ByteArrayOutputStream console = new ByteArrayOutputStream();
     private final ByteArrayOutputStream output = new ByteArrayOutputStream();
+    private final PreparedGuest guest;
     private final Machine machine;
     private final GuestSession session;
 
-    Run(MachineConfiguration configuration, boolean consoleFromStart) {
+    Run(MachineConfiguration configuration, PreparedGuest guest, boolean consoleFromStart) {
+      this.guest = guest;
       machine = new Machine(configuration);
-      session = new GuestSession(machine, MOST_INSTRUCTIONS, console, output, consoleFromStart);
+      session =
+          new GuestSession(
+              machine, guest.assignment(), MOST_INSTRUCTIONS, console, output, consoleFromStart);
     }
 
-    Run booting(PreparedGuest guest) {
+    Run booting() {
       guest.loadInto(machine);
       return this;
     }
@@ -102,7 +106,8 @@ final class DebianBootTest {
 
   @Test
   void oneProcessorBootsToAShellThatAnswersAndPowersOff() {
-    try (Run run = new Run(MachineConfiguration.of(MEMORY, 1), true).booting(interactiveGuest())) {
+    try (Run run =
+        new Run(MachineConfiguration.of(MEMORY, 1), interactiveGuest(), true).booting()) {
       run.runUntilConsoleShows("root@ringfence:~# ");
       run.type("echo $((6 * 7)); nproc; uname -m\n");
       run.runUntilConsoleShows("42\r\n1\r\nx86_64\r\n");
@@ -113,7 +118,8 @@ final class DebianBootTest {
 
   @Test
   void twoProcessorsBootToAShellAndAPanicIsTrouble() {
-    try (Run run = new Run(MachineConfiguration.of(MEMORY, 2), true).booting(interactiveGuest())) {
+    try (Run run =
+        new Run(MachineConfiguration.of(MEMORY, 2), interactiveGuest(), true).booting()) {
       run.runUntilConsoleShows("root@ringfence:~# ");
       run.type("nproc; for cpu in 0 1; do taskset $((cpu + 1)) sh -c 'echo on $0' $cpu; done\n");
       run.runUntilConsoleShows("2\r\non 0\r\non 1\r\n");
@@ -148,7 +154,7 @@ final class DebianBootTest {
     Path file = folder.resolve("snapshot");
     String outcome;
     String console;
-    try (Run run = new Run(configuration, false).booting(guest)) {
+    try (Run run = new Run(configuration, guest, false).booting()) {
       while (!run.session.started()) {
         assertTrue(run.session.advance(1_000_000).isEmpty(), run::console);
       }
@@ -163,12 +169,12 @@ final class DebianBootTest {
       assertEquals("complaint\n", console);
     }
     assertEquals("disk content", Files.readString(disk).substring(0, 12), "copy on write");
-    try (Run run = new Run(configuration, false).booting(guest)) {
+    try (Run run = new Run(configuration, guest, false).booting()) {
       run.session.runToEnd();
       assertEquals(outcome, run.outcome(), "a second run");
       assertEquals(console, run.console());
     }
-    try (Run run = new Run(configuration, false)) {
+    try (Run run = new Run(configuration, guest, false)) {
       run.session.restore(Snapshot.open(file));
       run.session.runToEnd();
       assertEquals(outcome, run.outcome(), "a run from the snapshot");

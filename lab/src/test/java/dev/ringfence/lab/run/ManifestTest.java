@@ -44,7 +44,8 @@ final class ManifestTest {
       }
     }
     image[63] = (byte) lastByte;
-    return new PreparedGuest(BootImage.of(BootFile.of("image", image)), List.of(), "quiet", 0);
+    return new PreparedGuest(
+        BootImage.of(BootFile.of("image", image)), List.of(), "quiet", null, 0);
   }
 
   @Test

@@ -77,7 +77,12 @@ final class WorkloadGuestTest {
               });
       GuestSession session =
           new GuestSession(
-              machine, prepared.workload().maximumInstructions(), console, output, false);
+              machine,
+              prepared.guest().assignment(),
+              prepared.workload().maximumInstructions(),
+              console,
+              output,
+              false);
       assertEquals(new StopReason.PowerOff(), session.runToEnd());
       assertEquals(OptionalInt.of(0), session.commandStatus(), console::toString);
     }

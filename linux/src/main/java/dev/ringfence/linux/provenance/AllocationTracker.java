@@ -9,6 +9,10 @@ import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.probe.CodeProbe;
+import dev.ringfence.machine.snapshot.SnapshotException;
+import dev.ringfence.machine.snapshot.StateReader;
+import dev.ringfence.machine.snapshot.StateWriter;
+import java.io.ByteArrayOutputStream;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
@@ -28,7 +32,7 @@ import org.jspecify.annotations.Nullable;
  * no interrupt that comes between can have. The allocator clears new pages itself (init_on_alloc,
  * __GFP_ZERO); then the allocation is told at the first of these stores, else at the return.
  *
- * <p>What was allocated before {@link #start} is not known.
+ * <p>What was allocated before {@link #start} is not known, unless {@link #adopt} tells.
  */
 public final class AllocationTracker implements AutoCloseable {
   /** Told of pages that change hands. */
@@ -75,6 +79,12 @@ public final class AllocationTracker implements AutoCloseable {
   /** Requests that have not returned; more than that are of tasks that died inside. */
   private static final int MOST_REQUESTS = 1024;
 
+  /** More call sites, or return addresses, than a kernel has. */
+  private static final int MOST_SITES = 1 << 20;
+
+  /** Pages of the largest machine. */
+  private static final int MOST_BITS = 1 << 27;
+
   private final RunningKernel kernel;
   private final KernelMemory memory;
   private final PhysicalMemory physical;
@@ -95,6 +105,9 @@ public final class AllocationTracker implements AutoCloseable {
   private final Map<Long, Boolean> allocatorCode = new HashMap<>();
   private final Map<Long, Integer> siteNumbers = new HashMap<>();
   private final List<CallSite> sites = new ArrayList<>();
+
+  /** The keys of {@link #siteNumbers}, in the order of the numbers. */
+  private final List<Long> siteKeys = new ArrayList<>();
 
   /** By RAM page: number of the call site plus one; 0 if no allocation was seen. */
   private final int[] siteOfPage;
@@ -150,6 +163,35 @@ public final class AllocationTracker implements AutoCloseable {
       this.list = list;
       this.array = array;
       this.filled = filled;
+    }
+
+    private void save(StateWriter out) {
+      out.writeLong(stack);
+      out.writeInt(processor);
+      out.writeInt(order);
+      out.writeInt(site);
+      out.writeBoolean(user);
+      out.writeBoolean(many);
+      out.writeLong(list);
+      out.writeLong(array);
+      writeBits(out, filled);
+      out.writeLong(first);
+    }
+
+    private static Request restored(StateReader in, int sites, int processors) {
+      long stack = in.readLong();
+      int processor = in.readInt("processor", 0, processors - 1);
+      int order = in.readInt("order", 0, MOST_ORDER);
+      int site = in.readInt("call site", 1, sites);
+      boolean user = in.readBoolean();
+      boolean many = in.readBoolean();
+      long list = in.readLong();
+      long array = in.readLong();
+      BitSet filled = new BitSet();
+      readBits(in, filled);
+      Request request = new Request(stack, processor, order, site, user, many, list, array, filled);
+      request.first = in.readLong();
+      return request;
     }
   }
 
@@ -219,6 +261,92 @@ public final class AllocationTracker implements AutoCloseable {
     }
   }
 
+  /** What is known now. */
+  public AllocationHistory history() {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    StateWriter out = new StateWriter(bytes);
+    out.writeInts(siteOfPage);
+    writeBits(out, allocated);
+    writeBits(out, user);
+    out.writeInt(sites.size());
+    for (int i = 0; i < sites.size(); i++) {
+      CallSite site = sites.get(i);
+      out.writeLong(siteKeys.get(i));
+      out.writeLong(site.address());
+      out.writeString(site.function());
+      out.writeString(site.kind().name());
+    }
+    out.writeLongs(wrapperStack);
+    out.writeLongs(wrapperCaller);
+    out.writeInt(requests.size());
+    for (Request request : requests) {
+      request.save(out);
+    }
+    out.writeInt(returns.size());
+    returns.stream().sorted().forEach(out::writeLong);
+    out.flush();
+    return new AllocationHistory(bytes.toByteArray());
+  }
+
+  /**
+   * Takes over what another tracker knew of the same kernel at this point, and goes on from there.
+   *
+   * @throws dev.ringfence.machine.snapshot.SnapshotException if it is not of such a kernel
+   */
+  public void adopt(AllocationHistory history) {
+    StateReader in = history.reader();
+    in.readInts(siteOfPage);
+    readBits(in, allocated);
+    readBits(in, user);
+    sites.clear();
+    siteKeys.clear();
+    siteNumbers.clear();
+    int count = in.readInt("call sites", 0, MOST_SITES);
+    for (int i = 1; i <= count; i++) {
+      long key = in.readLong();
+      siteKeys.add(key);
+      siteNumbers.put(key, i);
+      sites.add(new CallSite(in.readLong(), in.readString(), kind(in.readString())));
+    }
+    for (int site : siteOfPage) {
+      if (site < 0 || site > count) {
+        throw new SnapshotException(
+            "allocations: expected a call site from 0 to %d, found %d".formatted(count, site));
+      }
+    }
+    in.readLongs(wrapperStack);
+    in.readLongs(wrapperCaller);
+    requests.clear();
+    int open = in.readInt("open requests", 0, MOST_REQUESTS);
+    for (int i = 0; i < open; i++) {
+      requests.add(Request.restored(in, count, wrapperStack.length));
+    }
+    int addresses = in.readInt("return addresses", 0, MOST_SITES);
+    for (int i = 0; i < addresses; i++) {
+      expectReturn(in.readLong());
+    }
+  }
+
+  private static PageKind kind(String name) {
+    try {
+      return PageKind.valueOf(name);
+    } catch (IllegalArgumentException e) {
+      throw new SnapshotException(
+          "allocations: expected a kind of pages, found '%s'".formatted(name), e);
+    }
+  }
+
+  private static void writeBits(StateWriter out, BitSet bits) {
+    byte[] bytes = bits.toByteArray();
+    out.writeInt(bytes.length);
+    out.writeBytes(bytes);
+  }
+
+  private static void readBits(StateReader in, BitSet bits) {
+    bits.clear();
+    bits.or(BitSet.valueOf(in.readBytes(in.readInt("bytes of a set", 0, MOST_BITS / 8))));
+  }
+
   /** Stops to observe. What is known stays, and grows old. */
   @Override
   public void close() {
@@ -286,6 +414,7 @@ public final class AllocationTracker implements AutoCloseable {
       site = new CallSite(caller, site.function(), kind);
     }
     sites.add(site);
+    siteKeys.add(key);
     siteNumbers.put(key, sites.size());
     return sites.size();
   }

@@ -14,6 +14,7 @@ import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A file on its way into guest memory. It is mapped, not read: an initramfs may be larger than the
@@ -30,6 +31,7 @@ public final class BootFile {
 
   private final String name;
   private final MemorySegment content;
+  private @Nullable String sha256;
 
   private BootFile(String name, MemorySegment content) {
     this.name = name;
@@ -137,6 +139,15 @@ public final class BootFile {
 
   /** SHA-256 of the content, in hexadecimal. */
   public String sha256() {
+    String known = sha256;
+    if (known == null) {
+      known = computeSha256();
+      sha256 = known;
+    }
+    return known;
+  }
+
+  private String computeSha256() {
     try {
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
       for (long done = 0; done < size(); done += PIECE) {
