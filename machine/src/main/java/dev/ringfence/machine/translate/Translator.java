@@ -4,8 +4,10 @@ import dev.ringfence.machine.cpu.Processor;
 import java.lang.invoke.MethodHandles;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
 /**
@@ -14,8 +16,8 @@ import java.util.function.Consumer;
  */
 public final class Translator {
   /** One thread for all machines: translation is short beside what the JVM's compilers then do. */
-  private static final ExecutorService BACKGROUND =
-      Executors.newSingleThreadExecutor(work -> {
+  private static final ScheduledExecutorService BACKGROUND =
+      Executors.newSingleThreadScheduledExecutor(work -> {
         Thread thread = new Thread(work, "translator");
         thread.setDaemon(true);
         return thread;
@@ -26,6 +28,9 @@ public final class Translator {
    * bytecode that is interpreted is some fifty times slower than our own interpreter.
    */
   private static final int WARMING = 300;
+
+  /** Milliseconds that HotSpot is given for that. */
+  private static final int COMPILATION = 30;
 
   private final Processor processor;
   private final Execution execution;
@@ -60,7 +65,11 @@ public final class Translator {
         for (int i = 0; i < WARMING; i++) {
           int unused = code.run(TranslatedCode.NO_ENTRY, 0, 0);
         }
-        finished.add(() -> install.accept(code));
+        ScheduledFuture<?> unusedFuture =
+                BACKGROUND.schedule(
+                    () -> finished.add(() -> install.accept(code)),
+                    COMPILATION,
+                    TimeUnit.MILLISECONDS);
       } catch (TooLargeException | LinkageError e) {
         synchronized (this) {
           failures++;
