@@ -35,6 +35,7 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
@@ -71,6 +72,8 @@ final class RunCommand implements Callable<Integer> {
       paramLabel = "WORKLOAD",
       description = "A shipped workload or a YAML file. Default: mixed.")
   private @Nullable String workloadName;
+
+  @Mixin private TranslationOption translation = new TranslationOption();
 
   @Option(
       names = "--policy",
@@ -217,7 +220,8 @@ final class RunCommand implements Callable<Integer> {
   }
 
   private MachineConfiguration machine(MachineConfiguration configuration) {
-    MachineConfiguration chosen = configuration.withCpuModel(cpuModel).withSeed(seed);
+    MachineConfiguration chosen =
+        translation.applyTo(configuration.withCpuModel(cpuModel).withSeed(seed));
     return memory == null ? chosen : chosen.withMemory(memory);
   }
 

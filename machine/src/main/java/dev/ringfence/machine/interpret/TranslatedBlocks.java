@@ -102,6 +102,17 @@ final class TranslatedBlocks {
         execution.run(jump.code, jump.entry, jump.offset, ripBits, remaining);
         memory.leaveBlock = false;
         translated = false;
+        if (execution.takeModesChanged()) {
+          // Most such instructions leave nothing to attend to: going out to look each time took a
+          // tenth of all time. A timer may have been armed, and then the time given is too long.
+          if (processor.mustAttend() || processor.clock().nextDeadline() < until) {
+            processor.requestAttention();
+            return null;
+          }
+          code64 = state.code64();
+          ripBits = code64 ? -1L : 0xffffffffL;
+          finder.forget();
+        }
       }
       return null;
     } catch (RestartInstruction e) {

@@ -32,6 +32,7 @@ public final class Execution {
   private int counted;
 
   private int site;
+  private boolean modesChanged;
   private long slowPaths;
 
   public Execution(Processor processor) {
@@ -73,6 +74,16 @@ public final class Execution {
     counted = remaining;
     int left = code.run(entry, pageStart, remaining);
     processor.complete(counted - left);
+  }
+
+  /**
+   * Whether translated code has ended with an instruction that may have changed modes, privilege or
+   * the interrupt flag, since this was asked last.
+   */
+  public boolean takeModesChanged() {
+    boolean changed = modesChanged;
+    modesChanged = false;
+    return changed;
   }
 
   /**
@@ -230,6 +241,7 @@ public final class Execution {
       int remaining,
       int at) {
     boolean unused = processorHelper(helper, o, result, auxiliary, remaining, at);
-    processor.afterSystemInstruction();
+    memory.contextChanged();
+    modesChanged = true;
   }
 }
