@@ -34,6 +34,7 @@ final class TranslatedBlocks {
   private final Translator translator;
   private final boolean forced;
   private final int index;
+  private boolean lastTranslated;
 
   TranslatedBlocks(Processor processor, BlockFinder finder, TranslationMode mode) {
     this.processor = processor;
@@ -44,6 +45,16 @@ final class TranslatedBlocks {
     this.translator = new Translator(processor, execution);
     this.forced = mode == TranslationMode.FORCED;
     this.index = processor.index();
+  }
+
+  /** Whether there was a translation of the last block that was executed. */
+  boolean lastTranslated() {
+    return lastTranslated;
+  }
+
+  /** What has been translated. */
+  Translator.Counts counts() {
+    return translator.counts();
   }
 
   /**
@@ -61,6 +72,7 @@ final class TranslatedBlocks {
       }
       Block block = finder.find();
       Block.Translation translation = block.translation(index);
+      lastTranslated = translation != null;
       if (translation == null) {
         if (block.heat < 0 || ++block.heat < HOT && !forced || block.probed) {
           return block;

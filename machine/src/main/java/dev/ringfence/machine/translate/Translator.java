@@ -41,8 +41,26 @@ public final class Translator {
     this.execution = execution;
   }
 
-  /** What has been translated. */
-  public record Counts(long regions, long blocks, long bytes, long nanoseconds, long failures) {}
+  /**
+   * What has been translated.
+   *
+   * @param bytes of bytecode
+   * @param nanoseconds that making it took, of the host's time
+   * @param failures regions that could not be translated
+   */
+  public record Counts(long regions, long blocks, long bytes, long nanoseconds, long failures) {
+    public static final Counts NONE = new Counts(0, 0, 0, 0, 0);
+
+    /** The sum with the counts of another processor. */
+    public Counts plus(Counts other) {
+      return new Counts(
+          regions + other.regions,
+          blocks + other.blocks,
+          bytes + other.bytes,
+          nanoseconds + other.nanoseconds,
+          failures + other.failures);
+    }
+  }
 
   public synchronized Counts counts() {
     return new Counts(regions, blocks, bytes, nanoseconds, failures);
