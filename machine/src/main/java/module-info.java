@@ -9,6 +9,7 @@ module dev.ringfence.machine {
   requires com.fasterxml.jackson.databind;
   requires com.fasterxml.jackson.dataformat.yaml;
   requires com.github.luben.zstd_jni;
+  requires java.management;
   requires org.apache.commons.compress;
 
   exports dev.ringfence.machine;
@@ -23,6 +24,7 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.operation;
   exports dev.ringfence.machine.paging;
   exports dev.ringfence.machine.probe;
+  exports dev.ringfence.machine.profile;
   exports dev.ringfence.machine.snapshot;
   exports dev.ringfence.machine.time;
   exports dev.ringfence.machine.translate;

@@ -5,6 +5,8 @@ import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.PreparedGuest;
+import dev.ringfence.lab.profile.GuestProfile;
+import dev.ringfence.lab.profile.KernelFunctions;
 import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
@@ -13,6 +15,8 @@ import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.MachineConfiguration;
 import dev.ringfence.machine.StopReason;
+import dev.ringfence.machine.boot.BootFile;
+import dev.ringfence.machine.profile.Profiler;
 import dev.ringfence.machine.snapshot.Snapshot;
 import java.io.BufferedOutputStream;
 import java.io.FileDescriptor;
@@ -82,6 +86,11 @@ final class BootCommand implements Callable<Integer> {
       description = "Boot even if there is a snapshot of this guest in the cache, and replace it.")
   private boolean fresh;
 
+  @Option(
+      names = "--profile",
+      description = "Tell where instructions and the host's time went, by guest function.")
+  private boolean profile;
+
   @Override
   public Integer call() throws IOException, InterruptedException {
     if (snapshotFile != null) {
@@ -135,7 +144,7 @@ final class BootCommand implements Callable<Integer> {
       Manifest manifest =
           Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest)
               .startedFrom(start.snapshot());
-      return run(session, manifest, command, earlier != null);
+      return run(session, manifest, guest.image().isLinux() ? guest.image().file() : null, command, earlier != null);
     }
   }
 
@@ -150,7 +159,7 @@ final class BootCommand implements Callable<Integer> {
       Assignment assignment = new Assignment(request.command(), request.terminal());
       GuestSession session = session(machine, assignment, command, request.verbose());
       session.restore(snapshot);
-      return run(session, manifest, command, false);
+      return run(session, manifest, null, command, false);
     }
   }
 
@@ -164,11 +173,20 @@ final class BootCommand implements Callable<Integer> {
             machine, assignment, maximumInstructions, out, OutputStream.nullOutputStream(), true);
   }
 
-  private int run(GuestSession session, Manifest manifest, boolean command, boolean replay)
+  /**
+   * @param kernel image for the names in a profile, or null
+   */
+  private int run(
+      GuestSession session,
+      Manifest manifest,
+      @Nullable BootFile kernel,
+      boolean command,
+      boolean replay)
       throws IOException, InterruptedException {
     RunSummary summary = new RunSummary(session.machine());
     int status = ExitStatus.DEFECT;
     String end = "failed";
+    Profiler profiler = profile ? Profiler.start(session.machine()) : null;
     try {
       StopReason reason;
       if (command || replay) {
@@ -188,6 +206,12 @@ final class BootCommand implements Callable<Integer> {
         manifest.with(session.recordedInput(), session.result(end, status)).writeTo(manifestFile);
       }
       progress(summary.line(session.machine()));
+      if (profiler != null) {
+        GuestProfile.of(profiler.stop(), KernelFunctions.of(session.machine(), kernel))
+            .lines()
+            .forEach(spec.commandLine().getErr()::println);
+        spec.commandLine().getErr().flush();
+      }
     }
   }
 

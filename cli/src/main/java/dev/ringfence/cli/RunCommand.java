@@ -10,6 +10,7 @@ import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.result.ResultFile;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.profile.GuestProfile;
 import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.workload.PreparedWorkload;
 import dev.ringfence.lab.workload.Workload;
@@ -146,6 +147,11 @@ final class RunCommand implements Callable<Integer> {
   @Option(names = "--verbose", description = "Show the guest's console and output.")
   private boolean verbose;
 
+  @Option(
+      names = "--profile",
+      description = "Tell where instructions and the host's time went, by guest function.")
+  private boolean profile;
+
   @Override
   public Integer call() throws IOException {
     // All input is checked before anything takes time.
@@ -249,6 +255,7 @@ final class RunCommand implements Callable<Integer> {
             verbose ? err : nowhere,
             progress::show,
             new BootSnapshots(GuestCache.ofUser(), fresh, Ringfence.Version.RINGFENCE, this::say));
+    run.setProfiling(profile);
     CountDownLatch written = new CountDownLatch(1);
     Thread onInterrupt =
         new Thread(() -> {
@@ -266,6 +273,11 @@ final class RunCommand implements Callable<Integer> {
       IsolationRun.Outcome outcome = run.execute(Ringfence.Version.RINGFENCE);
       progress.clear();
       show(outcome.result(), out, (System.nanoTime() - start) / 1e9);
+      if (outcome.profile() != null) {
+        outcome.profile().lines().forEach(spec.commandLine().getErr()::println);
+        spec.commandLine().getErr().flush();
+        outcome.profile().writeTo(out.resolve(GuestProfile.NAME));
+      }
       if (outcome.trouble() != null) {
         throw outcome.trouble();
       }

@@ -22,6 +22,7 @@ import dev.ringfence.machine.probe.Probes;
 import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
+import dev.ringfence.machine.translate.Translator;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
@@ -303,6 +304,32 @@ public final class Machine implements AutoCloseable {
 
   public List<Processor> processors() {
     return List.copyOf(processors);
+  }
+
+  /** The processor whose turn it is. Another thread may see an earlier one. */
+  public Processor currentProcessor() {
+    return processors.get(current);
+  }
+
+  /**
+   * Has a listener told from now on where each processor is, every so many instructions. The guest
+   * cannot tell.
+   *
+   * @param instructions of one processor between two calls
+   * @param listener who is told, or null for nobody
+   */
+  public void setInstructionListener(
+      long instructions, ProcessorLoop.@Nullable InstructionListener listener) {
+    loops.forEach(loop -> loop.setInstructionListener(instructions, listener));
+  }
+
+  /** What has been translated to bytecode, for all processors. */
+  public Translator.Counts translationCounts() {
+    Translator.Counts sum = Translator.Counts.NONE;
+    for (ProcessorLoop loop : loops) {
+      sum = sum.plus(loop.translationCounts());
+    }
+    return sum;
   }
 
   public PhysicalMemory memory() {

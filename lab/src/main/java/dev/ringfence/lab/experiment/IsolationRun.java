@@ -10,6 +10,8 @@ import dev.ringfence.isolation.policy.KernelNames;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.UnknownName;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.profile.GuestProfile;
+import dev.ringfence.lab.profile.KernelFunctions;
 import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
@@ -24,6 +26,8 @@ import dev.ringfence.machine.StopReason;
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.probe.Probe;
+import dev.ringfence.machine.profile.Profile;
+import dev.ringfence.machine.profile.Profiler;
 import dev.ringfence.machine.snapshot.Stateful;
 import java.io.OutputStream;
 import java.util.ArrayList;
@@ -52,6 +56,7 @@ public final class IsolationRun {
   private final OutputStream output;
   private final Consumer<Progress> progress;
   private final @Nullable BootSnapshots snapshots;
+  private boolean profiling;
   private volatile boolean interrupted;
 
   /**
@@ -98,6 +103,11 @@ public final class IsolationRun {
     this.snapshots = snapshots;
   }
 
+  /** Has the run profiled from where the command begins. */
+  public void setProfiling(boolean wanted) {
+    profiling = wanted;
+  }
+
   /**
    * Ends the run soon; {@link #execute} returns what was counted so far. May be called by another
    * thread.
@@ -110,8 +120,12 @@ public final class IsolationRun {
    * What came out.
    *
    * @param trouble what the guest ran into, or null; the result is partial then
+   * @param profile where time went, or null if it was not wanted
    */
-  public record Outcome(RunResult result, @Nullable GuestTroubleException trouble) {}
+  public record Outcome(
+      RunResult result,
+      @Nullable GuestTroubleException trouble,
+      @Nullable GuestProfile profile) {}
 
   /**
    * Runs to the end.
@@ -281,6 +295,7 @@ public final class IsolationRun {
     String reason = "";
     String end = "Interrupted";
     GuestTroubleException trouble = null;
+    Profiler profiler = profiling ? Profiler.start(machine) : null;
     try {
       Optional<StopReason> stop = Optional.empty();
       while (stop.isEmpty() && !interrupted) {
@@ -303,13 +318,20 @@ public final class IsolationRun {
       reason = "the guest ran into trouble: " + e.getMessage().lines().findFirst().orElse("");
       end = "Trouble";
     }
+    Profile profile = profiler == null ? null : profiler.stop();
     marks.finish();
     Manifest.Result outcome = session.result(end, session.commandStatus().orElse(-1));
     RunResult result =
         new ResultBuilder(experiment, machine, kernel, monitor, sampler, marks, auditor)
             .build(
                 reason, manifest.with(session.recordedInput(), outcome), outcome.consoleSha256());
-    return new Outcome(result, trouble);
+    return new Outcome(
+        result,
+        trouble,
+        profile == null
+            ? null
+            : GuestProfile.of(
+                profile, KernelFunctions.of(machine, experiment.guest().image().file())));
   }
 
   /** What marks of the guest make of the counts. */

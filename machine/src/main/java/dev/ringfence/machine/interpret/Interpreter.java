@@ -13,6 +13,7 @@ import dev.ringfence.machine.operation.MicroOperation;
 import dev.ringfence.machine.operation.Multiplication;
 import dev.ringfence.machine.operation.Shifts;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.translate.Translator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -41,6 +42,16 @@ final class Interpreter {
     this.state = processor.state();
     this.memory = processor.memory();
     this.source = source;
+  }
+
+  /** Whether there was a translation of the last block that was executed. */
+  boolean lastTranslated() {
+    return translated != null && translated.lastTranslated();
+  }
+
+  /** What has been translated. */
+  Translator.Counts translationCounts() {
+    return translated == null ? Translator.Counts.NONE : translated.counts();
   }
 
   /**

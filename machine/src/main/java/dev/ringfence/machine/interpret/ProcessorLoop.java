@@ -9,6 +9,8 @@ import dev.ringfence.machine.interrupt.EventDelivery;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.translate.TranslationMode;
+import dev.ringfence.machine.translate.Translator;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Runs one processor: finds blocks, has them executed, and between them delivers interrupts and
@@ -24,6 +26,11 @@ public final class ProcessorLoop {
   private final ProcessorState state;
   private final TranslatedMemory memory;
   private final Interpreter interpreter;
+  private @Nullable InstructionListener listener;
+  private long interval;
+
+  /** Count of instructions at which the listener is told next. */
+  private long nextSample;
 
   public ProcessorLoop(Processor processor, CodeCache cache, PhysicalMemory physical) {
     this.processor = processor;
@@ -38,6 +45,34 @@ public final class ProcessorLoop {
                 ? null
                 : new TranslatedBlocks(processor, finder, cache));
     cache.attach(memory);
+  }
+
+  /** Is told where a processor is, every so many instructions. */
+  public interface InstructionListener {
+    /**
+     * The processor is between two instructions, and its RIP exact.
+     *
+     * @param translated whether there is a translation of the block that was executed last
+     */
+    void reached(Processor processor, boolean translated);
+  }
+
+  /**
+   * Has a listener told from now on. The guest cannot tell: code is left at the instruction, as it
+   * is for a timer.
+   *
+   * @param instructions between two calls
+   * @param observer who is told, or null for nobody
+   */
+  public void setInstructionListener(long instructions, @Nullable InstructionListener observer) {
+    interval = instructions;
+    listener = observer;
+    nextSample = processor.instructions() + instructions;
+  }
+
+  /** What has been translated for this processor. */
+  public Translator.Counts translationCounts() {
+    return interpreter.translationCounts();
   }
 
   /**
@@ -141,11 +176,24 @@ public final class ProcessorLoop {
 
   /** Executes until a time or an event, and delivers the exception that it ended with. */
   private void step(long until) {
-    interpreter.execute(until);
+    if (listener == null) {
+      interpreter.execute(until);
+    } else {
+      executeSampled(until, listener);
+    }
     ProcessorException exception = interpreter.exception;
     if (exception != null) {
       processor.clock().setNow(processor.time());
       raise(exception);
+    }
+  }
+
+  private void executeSampled(long until, InstructionListener observer) {
+    long left = Math.max(1, nextSample - processor.instructions());
+    interpreter.execute(Math.min(until, processor.time() + left));
+    if (processor.instructions() >= nextSample) {
+      observer.reached(processor, interpreter.lastTranslated());
+      nextSample = processor.instructions() + interval;
     }
   }
 }

@@ -54,6 +54,7 @@ final class TranslatedBlocks {
 
   private final boolean forced;
   private final int index;
+  private boolean lastTranslated;
 
   TranslatedBlocks(Processor processor, BlockFinder finder, CodeCache cache) {
     this.cache = cache;
@@ -65,6 +66,16 @@ final class TranslatedBlocks {
     this.translator = new Translator(processor, execution);
     this.forced = cache.translation() == TranslationMode.FORCED;
     this.index = processor.index();
+  }
+
+  /** Whether there was a translation of the last block that was executed. */
+  boolean lastTranslated() {
+    return lastTranslated;
+  }
+
+  /** What has been translated. */
+  Translator.Counts counts() {
+    return translator.counts();
   }
 
   /**
@@ -91,6 +102,7 @@ final class TranslatedBlocks {
           Arrays.fill(jumps, null);
         }
         Jump jump = jump(code64);
+        lastTranslated = jump != null;
         if (jump == null) {
           return toInterpret;
         }

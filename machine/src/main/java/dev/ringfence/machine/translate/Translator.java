@@ -56,9 +56,28 @@ public final class Translator {
     this.execution = execution;
   }
 
-  /** What has been translated. */
+  /**
+   * What has been translated.
+   *
+   * @param bytes of bytecode
+   * @param nanoseconds that making it took, of the host's time
+   * @param failures regions that could not be translated
+   */
   public record Counts(
-      long classes, long regions, long blocks, long bytes, long nanoseconds, long failures) {}
+      long classes, long regions, long blocks, long bytes, long nanoseconds, long failures) {
+    public static final Counts NONE = new Counts(0, 0, 0, 0, 0, 0);
+
+    /** The sum with the counts of another processor. */
+    public Counts plus(Counts other) {
+      return new Counts(
+          classes + other.classes,
+          regions + other.regions,
+          blocks + other.blocks,
+          bytes + other.bytes,
+          nanoseconds + other.nanoseconds,
+          failures + other.failures);
+    }
+  }
 
   public synchronized Counts counts() {
     return new Counts(classes, regions, blocks, bytes, nanoseconds, failures);
