@@ -13,6 +13,7 @@ import java.lang.constant.ConstantDescs;
 import java.lang.constant.MethodTypeDesc;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Makes the class file of a region: one method with a label for each block, jumps between them, and
@@ -46,14 +47,20 @@ final class RegionCompiler {
   private final List<Label> labels = new ArrayList<>();
   private final List<Runnable> stubs = new ArrayList<>();
   private final long[] liveIn;
+  private final @Nullable LineNumbers lines;
   private CodeBuilder code;
   private Label exit;
 
   private RegionCompiler(
-      Region region, Processor processor, Execution execution, CodeBuilder code) {
+      Region region,
+      Processor processor,
+      Execution execution,
+      @Nullable LineNumbers lines,
+      CodeBuilder code) {
     this.region = region;
     this.processor = processor;
     this.execution = execution;
+    this.lines = lines;
     this.liveIn = liveIn(region);
     this.code = code;
     this.exit = code.newLabel();
@@ -61,10 +68,24 @@ final class RegionCompiler {
 
   /** Compiles a region for one processor. */
   static Result compile(Region region, Processor processor, Execution execution) {
+    return compile(region, processor, execution, null);
+  }
+
+  /**
+   * Compiles a region for one processor.
+   *
+   * @param lines which tell the operation of each instruction of bytecode, or null to leave them
+   *     out
+   */
+  static Result compile(
+      Region region, Processor processor, Execution execution, @Nullable LineNumbers lines) {
     ClassDesc name = ClassDesc.of(RegionCompiler.class.getPackageName(), "Region");
     List<Object> constants = new ArrayList<>();
     byte[] classFile =
-        ClassFile.of(ClassFile.DebugElementsOption.DROP_DEBUG)
+        ClassFile.of(
+                lines == null
+                    ? ClassFile.DebugElementsOption.DROP_DEBUG
+                    : ClassFile.DebugElementsOption.PASS_DEBUG)
             .build(
                 name,
                 type ->
@@ -85,7 +106,7 @@ final class RegionCompiler {
                             ClassFile.ACC_PUBLIC,
                             body -> {
                               RegionCompiler compiler =
-                                  new RegionCompiler(region, processor, execution, body);
+                                  new RegionCompiler(region, processor, execution, lines, body);
                               compiler.emit();
                               constants.clear();
                               constants.addAll(compiler.constants.objects());
@@ -157,15 +178,23 @@ final class RegionCompiler {
     for (int b = 0; b < region.blocks().size(); b++) {
       labels.add(code.newLabel());
     }
+    mark(LineNumbers.ENTRIES);
     emitEntries();
     for (int b = 0; b < region.blocks().size(); b++) {
       emitBlock(b);
     }
+    mark(LineNumbers.EXITS);
     for (int i = 0; i < stubs.size(); i++) {
       stubs.get(i).run();
     }
     code.labelBinding(exit);
     OperationEmitter.emitExit(code, constants, processor.state());
+  }
+
+  private void mark(int line) {
+    if (lines != null) {
+      code.lineNumber(line);
+    }
   }
 
   private void emitEntries() {
@@ -195,6 +224,9 @@ final class RegionCompiler {
     boolean[] flagsLive = flagsLive(operations);
     OperationEmitter emitter = emitter(index, liveIn[index]);
     Label tooFew = code.newLabel();
+    if (lines != null) {
+      mark(lines.ofBlock(index));
+    }
     code.labelBinding(labels.get(index))
         .iinc(Locals.REMAINING, -block.instructions())
         .iload(Locals.REMAINING)
@@ -207,6 +239,9 @@ final class RegionCompiler {
     int ordinal = -1;
     for (int i = 0; i < operations.length; i++) {
       MicroOperation o = operations[i];
+      if (lines != null) {
+        mark(lines.ofOperation(index, i));
+      }
       if (o.ordinal != ordinal || i == 0) {
         ordinal = o.ordinal;
         emitter.beginInstruction(callsHelper(operations, i));
