@@ -1,6 +1,9 @@
 package dev.ringfence.machine.inspect;
 
 import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.decode.Decoder;
+import dev.ringfence.machine.decode.Instruction;
+import dev.ringfence.machine.decode.InstructionTable;
 import dev.ringfence.machine.interpret.RegionReader;
 import dev.ringfence.machine.operation.MicroOperation;
 import dev.ringfence.machine.translate.BytecodeListing;
@@ -21,12 +24,25 @@ public final class RegionListing {
 
   private final Region region;
   private final BytecodeListing bytecode;
+  private final Decoder decoder = new Decoder(InstructionTable.standard());
+
+  /** The bytes of the page. */
+  private final byte[] code;
+
+  private final int codeWidth;
   private final long page;
   private final LongFunction<String> naming;
   private final List<String> lines = new ArrayList<>();
 
   private RegionListing(
-      Region region, BytecodeListing bytecode, long page, LongFunction<String> naming) {
+      Region region,
+      BytecodeListing bytecode,
+      byte[] code,
+      int codeWidth,
+      long page,
+      LongFunction<String> naming) {
+    this.code = code;
+    this.codeWidth = codeWidth;
     this.region = region;
     this.bytecode = bytecode;
     this.page = page;
@@ -54,7 +70,10 @@ public final class RegionListing {
         RegionReader.read(
             processor.physical(), processor.model(), physical, codeWidth, codeWidth, nextPage);
     BytecodeListing bytecode = BytecodeListing.of(region, processor, SlotNames::of);
-    RegionListing listing = new RegionListing(region, bytecode, linear & -4096, naming);
+    byte[] code = new byte[4096];
+    processor.physical().read(physical & -4096, code, 0, code.length);
+    RegionListing listing =
+        new RegionListing(region, bytecode, code, codeWidth, linear & -4096, naming);
     listing.list(linear);
     return List.copyOf(listing.lines);
   }
@@ -88,21 +107,35 @@ public final class RegionListing {
     lines.add("");
     lines.add("block %s".formatted(naming.apply(start)));
     addBytecode(bytecode.block(index));
-    int ordinal = -1;
-    for (int i = 0; i < block.operations().length; i++) {
-      MicroOperation o = block.operations()[i];
-      if (o.ordinal != ordinal) {
-        ordinal = o.ordinal;
-        long address = start + o.offset;
-        lines.add(
-            "  %x  %-24s  %s"
-                .formatted(
-                    address,
-                    HexFormat.ofDelimiter(" ").formatHex(o.instruction.bytes()),
-                    InstructionText.of(o.instruction, address)));
+    MicroOperation[] operations = block.operations();
+    int at = 0;
+    int next = 0;
+    for (int ordinal = 0; ordinal < block.instructions(); ordinal++) {
+      boolean silent = next == operations.length || operations[next].ordinal != ordinal;
+      Instruction instruction =
+          silent ? decode(block.offset() + at) : operations[next].instruction;
+      long address = start + at;
+      lines.add(
+          "  %x  %-24s  %s"
+              .formatted(
+                  address,
+                  HexFormat.ofDelimiter(" ").formatHex(instruction.bytes()),
+                  InstructionText.of(instruction, address)));
+      while (next < operations.length && operations[next].ordinal == ordinal) {
+        lines.add("      " + OperationText.of(operations[next]));
+        addBytecode(bytecode.operation(index, next));
+        next++;
       }
-      lines.add("      " + OperationText.of(o));
-      addBytecode(bytecode.operation(index, i));
+      at += instruction.length();
+    }
+  }
+
+  /** An instruction that has no operations, as NOP, so none carries it. */
+  private Instruction decode(int offset) {
+    try {
+      return decoder.decode(code, offset, code.length, codeWidth);
+    } catch (Decoder.DecodeException e) {
+      throw new IllegalStateException("an instruction of a block cannot be decoded", e);
     }
   }
 

@@ -144,6 +144,9 @@ public final class BytecodeListing {
         int index = (Integer) dynamic.bootstrapArgs()[0];
         return name + " " + object(constants.get(index));
       }
+      if (name.contains("const_")) {
+        return name;
+      }
       return value instanceof Long number && (number < -9 || number > 9)
           ? "%s 0x%x".formatted(name, number)
           : name + " " + value;
