@@ -14,6 +14,7 @@ module dev.ringfence.lab {
   exports dev.ringfence.lab.bench;
   exports dev.ringfence.lab.experiment;
   exports dev.ringfence.lab.guest;
+  exports dev.ringfence.lab.inspect;
   exports dev.ringfence.lab.profile;
   exports dev.ringfence.lab.result;
   exports dev.ringfence.lab.run;

@@ -18,6 +18,7 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.decode;
   exports dev.ringfence.machine.device.host;
   exports dev.ringfence.machine.device;
+  exports dev.ringfence.machine.inspect;
   exports dev.ringfence.machine.interpret;
   exports dev.ringfence.machine.interrupt;
   exports dev.ringfence.machine.memory;

@@ -16,6 +16,8 @@ import picocli.CommandLine.Option;
 
 /** Options that say what is booted on what machine. */
 final class GuestOptions {
+  static final long DEFAULT_MEMORY = 512L << 20;
+
   private static final String WRITABLE = ":writable";
 
   @Option(
@@ -118,7 +120,7 @@ final class GuestOptions {
 
   /** The machine for a guest; memory that was not chosen is enough for it. */
   MachineConfiguration configuration(PreparedGuest guest, Consumer<String> progress) {
-    long bytes = memory == null ? 512L << 20 : memory;
+    long bytes = memory == null ? DEFAULT_MEMORY : memory;
     if (memory == null && guest.unpackedBytes() > 0 && guest.memoryNeeded() > bytes) {
       bytes = guest.memoryNeeded();
       progress.accept(

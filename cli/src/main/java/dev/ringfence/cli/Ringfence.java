@@ -27,6 +27,7 @@ import picocli.CommandLine.Spec;
       ExplainCommand.class,
       BootCommand.class,
       SnapshotCommand.class,
+      InspectCommand.class,
       BenchCommand.class,
       FuzzCommand.class,
       RehearseCommand.class

@@ -39,7 +39,8 @@ public final class PageTables {
   /** Tables after which a visit ends. */
   private final int mostTables;
 
-  PageTables(PhysicalMemory memory) {
+  /** Tables in the memory of a machine. */
+  public PageTables(PhysicalMemory memory) {
     this.memory = memory;
     mostTables = (int) Math.min(4096 + 4L * memory.ramPages(), Integer.MAX_VALUE - 1);
   }

@@ -64,7 +64,8 @@ final class RegionChooser {
     return ordered;
   }
 
-  private static int[] successors(Block block) {
+  /** Offsets in the page to which a block leads, so far as its last operation tells. */
+  static int[] successors(Block block) {
     MicroOperation last = block.operations[block.operations.length - 1];
     int start = block.offset;
     if (last.code >= MicroCode.JUMP_IF || last.code == MicroCode.CALL64) {

@@ -19,7 +19,7 @@ public enum Activity {
   /** Devices, interrupt controllers and timers. */
   DEVICES("devices"),
   /** Decoding, and looking for the block at RIP. */
-  BLOCKS("finding and decoding blocks"),
+  BLOCKS("finding, decoding and entering blocks"),
   /** Making bytecode on the thread of the machine; the background's is not part of its time. */
   TRANSLATING("translating while the guest waits"),
   /** Whoever observes the machine: isolation, and what takes the guest's output. */
@@ -106,7 +106,10 @@ public enum Activity {
     String type = rest.substring(dot + 1);
     return switch (room) {
       case "translate" ->
-          type.startsWith("Execution") || type.startsWith("Region/") || type.equals("TranslatedCode")
+          // Whether a translation has been finished is asked on the way to each block.
+          frame.getMethodName().equals("collect")
+              ? BLOCKS
+              : type.startsWith("Execution") || type.startsWith("Region/") || type.equals("TranslatedCode")
               ? TRANSLATED
               : TRANSLATING;
       case "interpret" ->

@@ -35,7 +35,7 @@ public record Profile(
   /**
    * Samples of one place in the guest.
    *
-   * @param rip an address of supervisor code; of user code there is one place, {@link #USER}
+   * @param rip an address of supervisor code; {@link #USER} for all user code, {@link #NOWHERE}
    * @param instructionSamples exact in position, one every so many instructions
    * @param translatedSamples of these, where the block before had a translation
    * @param hostSamples by activity; in translated code the place is where its region was entered or
@@ -49,6 +49,9 @@ public record Profile(
 
     /** Stands for all user code. */
     public static final long USER = -1;
+
+    /** Stands for the host's time in which the machine did not run. */
+    public static final long NOWHERE = -2;
 
     public Place {
       hostSamples = Map.copyOf(hostSamples);
@@ -103,6 +106,9 @@ public record Profile(
   public List<Function> functions(LongFunction<String> naming) {
     Map<String, Sum> sums = new HashMap<>();
     for (Place place : places) {
+      if (place.rip() == Place.NOWHERE) {
+        continue;
+      }
       String name = place.rip() == Place.USER ? "user code" : naming.apply(place.rip());
       sums.computeIfAbsent(name, key -> new Sum()).add(place);
     }

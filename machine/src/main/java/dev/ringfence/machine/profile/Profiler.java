@@ -88,7 +88,8 @@ public final class Profiler {
       // RIP first: until the thread can show its stack, it may run on for a while.
       long place = place(machine.currentProcessor(), host);
       Activity activity = Activity.of(profiled.getStackTrace());
-      host.computeIfAbsent(place, key -> new EnumMap<>(Activity.class))
+      Long key = activity == Activity.OUTSIDE ? Profile.Place.NOWHERE : place;
+      host.computeIfAbsent(key, any -> new EnumMap<>(Activity.class))
           .merge(activity, 1L, Long::sum);
       hostSamples++;
     }

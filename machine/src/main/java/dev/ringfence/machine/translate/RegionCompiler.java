@@ -17,6 +17,7 @@ import java.lang.constant.ConstantDescs;
 import java.lang.constant.MethodTypeDesc;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Makes the class file of a region: one method with a label for each block, jumps between them, and
@@ -50,6 +51,7 @@ final class RegionCompiler {
   private final List<Label> labels = new ArrayList<>();
   private final List<Runnable> stubs = new ArrayList<>();
   private final long[] liveIn;
+  private final @Nullable LineNumbers lines;
   private final CodeBuilder code;
   private final Label exit;
 
@@ -58,11 +60,13 @@ final class RegionCompiler {
       Processor processor,
       Execution execution,
       Constants constants,
+      @Nullable LineNumbers lines,
       CodeBuilder code) {
     this.region = region;
     this.processor = processor;
     this.execution = execution;
     this.constants = constants;
+    this.lines = lines;
     this.liveIn = liveIn(region);
     this.code = code;
     this.exit = code.newLabel();
@@ -70,11 +74,28 @@ final class RegionCompiler {
 
   /** Compiles regions for one processor, each to a method of its own. */
   static Result compile(List<Region> regions, Processor processor, Execution execution) {
+    return compile(regions, processor, execution, null);
+  }
+
+  /**
+   * Compiles regions for one processor, each to a method of its own.
+   *
+   * @param lines which tell the operation of each instruction of bytecode, or null to leave them
+   *     out
+   */
+  static Result compile(
+      List<Region> regions,
+      Processor processor,
+      Execution execution,
+      @Nullable LineNumbers lines) {
     ClassDesc name = ClassDesc.of(RegionCompiler.class.getPackageName(), "Region");
     // A builder may be asked to emit a method twice, for wide jumps; what it adds stays the same.
     Constants constants = new Constants();
     byte[] classFile =
-        ClassFile.of(ClassFile.DebugElementsOption.DROP_DEBUG)
+        ClassFile.of(
+                lines == null
+                    ? ClassFile.DebugElementsOption.DROP_DEBUG
+                    : ClassFile.DebugElementsOption.PASS_DEBUG)
             .build(
                 name,
                 type -> {
@@ -98,14 +119,15 @@ final class RegionCompiler {
                         RUN,
                         ClassFile.ACC_PRIVATE,
                         body ->
-                            new RegionCompiler(region, processor, execution, constants, body)
+                            new RegionCompiler(region, processor, execution, constants, lines, body)
                                 .emit());
                   }
                 });
     return new Result(classFile, constants.objects(), methodBytes(classFile, regions.size()));
   }
 
-  private static String methodName(int region) {
+  /** Name of the method of a region, by its index. */
+  static String methodName(int region) {
     return "region" + region;
   }
 
@@ -206,15 +228,23 @@ final class RegionCompiler {
     for (int b = 0; b < region.blocks().size(); b++) {
       labels.add(code.newLabel());
     }
+    mark(LineNumbers.ENTRIES);
     emitEntries();
     for (int b = 0; b < region.blocks().size(); b++) {
       emitBlock(b);
     }
+    mark(LineNumbers.EXITS);
     for (int i = 0; i < stubs.size(); i++) {
       stubs.get(i).run();
     }
     code.labelBinding(exit);
     OperationEmitter.emitExit(code, constants, processor.state());
+  }
+
+  private void mark(int line) {
+    if (lines != null) {
+      code.lineNumber(line);
+    }
   }
 
   private void emitEntries() {
@@ -244,6 +274,9 @@ final class RegionCompiler {
     boolean[] flagsLive = flagsLive(operations);
     OperationEmitter emitter = emitter(index, liveIn[index]);
     Label tooFew = code.newLabel();
+    if (lines != null) {
+      mark(lines.ofBlock(index));
+    }
     code.labelBinding(labels.get(index))
         .iinc(Locals.REMAINING, -block.instructions())
         .iload(Locals.REMAINING)
@@ -256,6 +289,9 @@ final class RegionCompiler {
     int ordinal = -1;
     for (int i = 0; i < operations.length; i++) {
       MicroOperation o = operations[i];
+      if (lines != null) {
+        mark(lines.ofOperation(index, i));
+      }
       if (o.ordinal != ordinal || i == 0) {
         ordinal = o.ordinal;
         emitter.beginInstruction(callsHelper(operations, i));
