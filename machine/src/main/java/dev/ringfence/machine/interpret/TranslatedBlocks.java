@@ -81,8 +81,8 @@ final class TranslatedBlocks {
   /**
    * Runs translated code for as long as there is some at RIP.
    *
-   * @return the block at RIP, which is to be interpreted, or null if the time is up or the processor
-   *     needs attention
+   * @return the block at RIP, which is to be interpreted, or null if the time is up or the
+   *     processor needs attention
    * @throws ProcessorException of the instruction at RIP
    */
   @Nullable Block run(long until) {
@@ -205,8 +205,7 @@ final class TranslatedBlocks {
     }
     int fetch = TranslatedMemory.entry(state.rip);
     Jump jump =
-        new Jump(
-            state.rip, memory.context, (int) memory.fetchTable[fetch + 1], block, translation);
+        new Jump(state.rip, memory.context, (int) memory.fetchTable[fetch + 1], block, translation);
     // A block in two pages is there only if both are, so it is looked for each time.
     if (code64 && block.secondPage < 0 && isThere(jump)) {
       jumps[slot] = jump;

@@ -47,8 +47,8 @@ public final class Execution {
   }
 
   /**
-   * Before translated code runs: accesses that must leave it restart their instruction. {@link #end}
-   * follows whatever happens.
+   * Before translated code runs: accesses that must leave it restart their instruction. {@link
+   * #end} follows whatever happens.
    */
   public void begin() {
     memory.restarts = true;
@@ -64,8 +64,8 @@ public final class Execution {
    *
    * @param entryOffset offset of the block in its page
    * @param bits of RIP that the code has
-   * @throws ProcessorException of an instruction, and {@link RestartInstruction}; {@link #undo} then
-   *     makes the state exact
+   * @throws ProcessorException of an instruction, and {@link RestartInstruction}; {@link #undo}
+   *     then makes the state exact
    */
   public void run(TranslatedCode code, int entry, int entryOffset, long bits, int remaining) {
     long pageStart = state.rip - entryOffset;
@@ -87,8 +87,8 @@ public final class Execution {
   }
 
   /**
-   * After an exception came out of {@link #run}: RIP is that of the instruction that raised it, which
-   * has had no effect, and the instructions before it are counted.
+   * After an exception came out of {@link #run}: RIP is that of the instruction that raised it,
+   * which has had no effect, and the instructions before it are counted.
    */
   public void undo() {
     // Helpers of the processor had RIP advanced.

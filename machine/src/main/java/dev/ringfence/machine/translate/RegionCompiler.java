@@ -84,10 +84,7 @@ final class RegionCompiler {
    *     out
    */
   static Result compile(
-      List<Region> regions,
-      Processor processor,
-      Execution execution,
-      @Nullable LineNumbers lines) {
+      List<Region> regions, Processor processor, Execution execution, @Nullable LineNumbers lines) {
     ClassDesc name = ClassDesc.of(RegionCompiler.class.getPackageName(), "Region");
     // A builder may be asked to emit a method twice, for wide jumps; what it adds stays the same.
     Constants constants = new Constants();

@@ -2,8 +2,8 @@ package dev.ringfence.machine.translate;
 
 /**
  * Translated regions, for one processor: one class for those that were translated together, so that
- * calls of different regions find the same class and its table of methods in the cache. (With a class
- * for each region, the three loads of a virtual call missed: 25 ns a call.)
+ * calls of different regions find the same class and its table of methods in the cache. (With a
+ * class for each region, the three loads of a virtual call missed: 25 ns a call.)
  */
 public abstract class TranslatedCode {
   private static final int REGION = 8;
