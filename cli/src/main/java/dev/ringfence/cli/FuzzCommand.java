@@ -85,6 +85,11 @@ final class FuzzCommand implements Runnable {
     private String time;
 
     @Option(
+        names = "--translated",
+        description = "Translate each instruction to bytecode instead of interpreting it.")
+    private boolean translated;
+
+    @Option(
         names = "--keep",
         paramLabel = "FOLDER",
         description = "Writes each case that differs to a file there.")
@@ -98,7 +103,7 @@ final class FuzzCommand implements Runnable {
           new InstructionFuzz.Options(seed, cases, form, firstCase, duration(time));
       out.println("host: " + InstructionFuzz.hostDescription());
       InstructionFuzz.Summary summary;
-      try (InstructionFuzz fuzz = InstructionFuzz.start()) {
+      try (InstructionFuzz fuzz = InstructionFuzz.start(translated)) {
         long[] last = {System.nanoTime()};
         summary =
             fuzz.run(

@@ -79,9 +79,13 @@ public final class InstructionFuzz implements AutoCloseable {
     }
   }
 
-  /** Starts the native runner and a machine. */
-  public static InstructionFuzz start() {
-    return new InstructionFuzz(NativeProcessor.start(), new MachineExecutor());
+  /**
+   * Starts the native runner and a machine.
+   *
+   * @param translated whether the machine translates instructions instead of interpreting them
+   */
+  public static InstructionFuzz start(boolean translated) {
+    return new InstructionFuzz(NativeProcessor.start(), new MachineExecutor(translated));
   }
 
   /** Why this host cannot compare, or the empty string. */

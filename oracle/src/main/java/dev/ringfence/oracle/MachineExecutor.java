@@ -55,7 +55,10 @@ final class MachineExecutor implements CaseExecutor {
   private long placedHigh;
   private int placedWidth;
 
-  MachineExecutor() {
+  /**
+   * @param translated whether instructions are translated
+   */
+  MachineExecutor(boolean translated) {
     VirtualClock clock = new VirtualClock();
     processor =
         new Processor(
@@ -71,7 +74,7 @@ final class MachineExecutor implements CaseExecutor {
     physical.fill(CODE_FRAME, CaseRecord.CODE_SIZE, (byte) STOPS);
     systemState();
     descriptors();
-    stepper = new InstructionStepper(processor);
+    stepper = new InstructionStepper(processor, translated);
   }
 
   private void pageTables() {

@@ -21,15 +21,27 @@ final class InstructionFuzzTest {
     return Long.getLong("ringfence.seed", environment == null ? 1 : Long.parseLong(environment));
   }
 
+  /** Fewer states, because each form costs a class and is executed by the JVM's interpreter. */
+  private static final int TRANSLATED_STATES = 60;
+
   @Test
   void theMachineDoesWhatTheRealProcessorDoes() {
+    compare(false, STATES);
+  }
+
+  @Test
+  void translatedCodeDoesWhatTheRealProcessorDoes() {
+    compare(true, TRANSLATED_STATES);
+  }
+
+  private static void compare(boolean translated, int states) {
     String missing = InstructionFuzz.missing();
     assumeTrue(missing.isEmpty(), missing);
     InstructionFuzz.Summary summary;
-    try (InstructionFuzz fuzz = InstructionFuzz.start()) {
+    try (InstructionFuzz fuzz = InstructionFuzz.start(translated)) {
       summary =
           fuzz.run(
-              new InstructionFuzz.Options(seed(), STATES, "", 0, Duration.ZERO),
+              new InstructionFuzz.Options(seed(), states, "", 0, Duration.ZERO),
               (form, forms, cases, failures) -> {});
     }
     System.out.printf(
@@ -46,7 +58,7 @@ final class InstructionFuzzTest {
         () ->
             summary.failures().stream()
                 .map(failure ->
-                    "%s case %d: %s%n  %s%n  again: ./ringfence fuzz instructions --seed %d --form '%s' --case %d --cases 1"
+                    "%s case %d: %s%n  %s%n  again: ./ringfence fuzz instructions --seed %d --form '%s' --case %d --cases 1%s"
                         .formatted(
                             failure.form(),
                             failure.number(),
@@ -54,7 +66,8 @@ final class InstructionFuzzTest {
                             String.join("\n  ", failure.differences()),
                             seed(),
                             failure.form(),
-                            failure.number()))
+                            failure.number(),
+                            translated ? " --translated" : ""))
                 .limit(20)
                 .collect(
                     Collectors.joining(

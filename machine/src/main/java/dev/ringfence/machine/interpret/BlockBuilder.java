@@ -54,6 +54,22 @@ final class BlockBuilder {
       int stackWidth,
       Map<Integer, CodeProbe> probes,
       NextPage nextPage) {
+    return build(ramPage, offset, codeWidth, stackWidth, MOST_INSTRUCTIONS, probes, nextPage);
+  }
+
+  /**
+   * Builds a block of at most so many instructions.
+   *
+   * @param most at most {@value #MOST_INSTRUCTIONS}
+   */
+  Block build(
+      int ramPage,
+      int offset,
+      int codeWidth,
+      int stackWidth,
+      int most,
+      Map<Integer, CodeProbe> probes,
+      NextPage nextPage) {
     long address = physical.addressOfPage(ramPage);
     physical.read(address, code, 0, 4096);
     Emitter emitter = new Emitter(codeWidth, stackWidth);
@@ -62,7 +78,7 @@ final class BlockBuilder {
     int secondPage = -1;
     int limit = 4096;
     int count = 0;
-    while (count < MOST_INSTRUCTIONS && at < 4096) {
+    while (count < most && at < 4096) {
       if (count > 0 && !probes.isEmpty() && probes.containsKey(at)) {
         break;
       }

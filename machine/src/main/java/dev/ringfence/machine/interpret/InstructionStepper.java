@@ -4,7 +4,12 @@ import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentRegister;
+import dev.ringfence.machine.paging.RestartInstruction;
 import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.translate.Execution;
+import dev.ringfence.machine.translate.TranslatedCode;
+import dev.ringfence.machine.translate.Translator;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -19,9 +24,18 @@ public final class InstructionStepper {
   private final TranslatedMemory memory;
   private final BlockBuilder builder;
   private final Interpreter interpreter;
+  private final @Nullable Execution execution;
+  private final @Nullable Translator translator;
   private @Nullable Block block;
+  private @Nullable TranslatedCode code;
 
-  public InstructionStepper(Processor processor) {
+  /**
+   * @param translated whether instructions are translated, each to a region of its own; those that
+   *     access devices are interpreted all the same
+   */
+  public InstructionStepper(Processor processor, boolean translated) {
+    this.execution = translated ? new Execution(processor) : null;
+    this.translator = execution == null ? null : new Translator(processor, execution);
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
@@ -41,6 +55,7 @@ public final class InstructionStepper {
     if (next == null || !sameCode) {
       try {
         next = build();
+        code = translator == null ? null : translate(translator, next);
       } catch (ProcessorException e) {
         block = null;
         return e;
@@ -48,8 +63,33 @@ public final class InstructionStepper {
       block = next;
     }
     processor.attended();
+    if (code != null && execution != null) {
+      execution.begin();
+      try {
+        long ripBits = state.code64() ? -1L : 0xffffffffL;
+        execution.run(code, 0, next.offset, ripBits, 1);
+        memory.leaveBlock = false;
+        return null;
+      } catch (RestartInstruction e) {
+        execution.undo();
+      } catch (ProcessorException e) {
+        execution.undo();
+        return e;
+      } finally {
+        execution.end();
+      }
+    }
     interpreter.execute(processor.time() + 1);
     return interpreter.exception;
+  }
+
+  private TranslatedCode translate(Translator by, Block next) {
+    try {
+      return by.translate(
+          List.of(RegionChooser.region(List.of(next), state.code64(), state.code64())));
+    } catch (Translator.TooLargeException e) {
+      throw new IllegalStateException("one instruction is too large: " + next.operations[0], e);
+    }
   }
 
   private final class Current implements BlockSource {
@@ -72,6 +112,7 @@ public final class InstructionStepper {
         (int) linear & 4095,
         state.codeWidth(),
         state.stackWidth(),
+        1,
         Map.of(),
         () -> memory.fetchPage((linear | 0xfff) + 1));
   }

@@ -136,7 +136,7 @@ public final class SystemFixture implements AutoCloseable {
     processor = new Processor(0, model, physical, ports, clock, new Frequency(1_000_000_000));
     processor.connect(apic);
     state = processor.state();
-    stepper = new InstructionStepper(processor);
+    stepper = new InstructionStepper(processor, false);
     ProcessorReset.powerUp(processor);
     ports.attach(
         "log",

@@ -48,18 +48,24 @@ public final class BareProcessor implements AutoCloseable {
   private static final int CODE_SELECTOR = 8;
 
   public final PhysicalMemory memory = new PhysicalMemory(64 << 20);
-  public final CodeCache cache =
-      new CodeCache(memory, TranslationMode.valueOf(System.getProperty("mode", "ON")));
+  public final CodeCache cache;
   public final Processor processor;
   public final ProcessorState state;
   private final ProcessorLoop loop;
   private long nextTable = TABLES + 0x1000;
 
+  /** A processor whose code is interpreted. */
   public BareProcessor() {
-    this(CpuModel.load(CpuModel.DEFAULT));
+    this(TranslationMode.OFF);
   }
 
-  private BareProcessor(CpuModel model) {
+  /** A processor whose code is translated as a mode says. */
+  public BareProcessor(TranslationMode mode) {
+    this(CpuModel.load(CpuModel.DEFAULT), mode);
+  }
+
+  private BareProcessor(CpuModel model, TranslationMode mode) {
+    cache = new CodeCache(memory, mode);
     VirtualClock clock = new VirtualClock();
     processor =
         new Processor(0, model, memory, new IoSpace("port"), clock, new Frequency(2_000_000_000L));

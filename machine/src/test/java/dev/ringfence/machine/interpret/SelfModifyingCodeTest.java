@@ -7,15 +7,24 @@ import static dev.ringfence.machine.interpret.BareProcessor.WRITABLE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.ringfence.machine.cpu.Slot;
+import dev.ringfence.machine.translate.TranslationMode;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * A store to code takes effect at the next instruction, as on processors since the Pentium (SDM
  * volume 3, section 11.6).
  */
+@ParameterizedClass
+@EnumSource(names = {"OFF", "FORCED"})
 class SelfModifyingCodeTest {
-  private final BareProcessor bare = new BareProcessor();
+  private final BareProcessor bare;
+
+  SelfModifyingCodeTest(TranslationMode mode) {
+    bare = new BareProcessor(mode);
+  }
 
   @AfterEach
   void close() {

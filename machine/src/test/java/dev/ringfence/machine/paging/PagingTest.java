@@ -17,10 +17,15 @@ import dev.ringfence.machine.cpu.ControlBits;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.interpret.BareProcessor;
+import dev.ringfence.machine.translate.TranslationMode;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Hand-made page tables against SDM volume 3, chapter 4. */
+@ParameterizedClass
+@EnumSource(names = {"OFF", "FORCED"})
 class PagingTest {
   private static final long LINEAR = 0x7f_1234_5000L;
   private static final int WRITE = 2;
@@ -28,8 +33,13 @@ class PagingTest {
   private static final int RESERVED = 8;
   private static final int FETCH = 16;
 
-  private final BareProcessor bare = new BareProcessor();
-  private final TranslatedMemory memory = bare.processor.memory();
+  private final BareProcessor bare;
+
+  PagingTest(TranslationMode mode) {
+    bare = new BareProcessor(mode);
+    memory = bare.processor.memory();
+  }
+  private final TranslatedMemory memory;
 
   @AfterEach
   void close() {

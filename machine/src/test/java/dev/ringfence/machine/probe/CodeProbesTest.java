@@ -14,17 +14,27 @@ import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interpret.BareProcessor;
+import dev.ringfence.machine.translate.TranslationMode;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Probes at instructions: called once per execution, with exact state, and felt by no guest. */
+@ParameterizedClass
+@EnumSource(names = {"OFF", "FORCED"})
 class CodeProbesTest {
-  private final BareProcessor bare = new BareProcessor();
-  private final Probes probes = new Probes(List.of(bare.processor), bare.cache, bare.memory);
+  private final BareProcessor bare;
+
+  CodeProbesTest(TranslationMode mode) {
+    bare = new BareProcessor(mode);
+    probes = new Probes(List.of(bare.processor), bare.cache, bare.memory);
+  }
+  private final Probes probes;
 
   /** What was seen: address, instructions since the start, RAX. */
   private final List<String> seen = new ArrayList<>();

@@ -14,16 +14,21 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interpret.BareProcessor;
+import dev.ringfence.machine.translate.TranslationMode;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * What probes are told when privilege, address space and translations change: user code at CPL 3, a
  * kernel at CPL 0 with a handler for each way in.
  */
+@ParameterizedClass
+@EnumSource(names = {"OFF", "FORCED"})
 class ProbesTest {
   private static final long USER = 0x12_0000;
   private static final long SYSTEM_CALL = 0x13_0000;
@@ -41,9 +46,15 @@ class ProbesTest {
   /** Vector of an interrupt, in decimal in what is recorded. */
   private static final int DEVICE = 20;
 
-  private final BareProcessor bare = new BareProcessor();
-  private final ProcessorState state = bare.state;
-  private final Probes probes = new Probes(List.of(bare.processor), bare.cache, bare.memory);
+  private final BareProcessor bare;
+
+  ProbesTest(TranslationMode mode) {
+    bare = new BareProcessor(mode);
+    probes = new Probes(List.of(bare.processor), bare.cache, bare.memory);
+    state = bare.state;
+  }
+  private final ProcessorState state;
+  private final Probes probes;
   private final Recorder recorder = new Recorder();
   private final Pin pin = new Pin();
 
