@@ -144,7 +144,12 @@ final class BootCommand implements Callable<Integer> {
       Manifest manifest =
           Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest)
               .startedFrom(start.snapshot());
-      return run(session, manifest, guest.image().isLinux() ? guest.image().file() : null, command, earlier != null);
+      return run(
+          session,
+          manifest,
+          guest.image().isLinux() ? guest.image().file() : null,
+          command,
+          earlier != null);
     }
   }
 

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Options that say what is booted on what machine. */
@@ -103,6 +104,8 @@ final class GuestOptions {
   @Option(names = "--verbose", description = "Show the kernel's messages.")
   private boolean verbose;
 
+  @Mixin private TranslationOption translation = new TranslationOption();
+
   GuestRequest request(@Nullable String terminal) {
     return new GuestRequest(kernel, initrd, packages, overlays, command, append, terminal, verbose);
   }
@@ -130,6 +133,7 @@ final class GuestOptions {
             .withSeed(seed)
             .withDisks(disks.stream().map(GuestOptions::disk).toList());
     guest.checkMemory(bytes);
+    machine = translation.applyTo(machine);
     return guest.image().isLinux() ? machine : machine.withTestDevices(debugExitPort);
   }
 

@@ -49,6 +49,7 @@ final class Ringfence implements Runnable {
 
   static CommandLine commandLine() {
     return new CommandLine(new Ringfence())
+        .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(Ringfence::executionFailed)
         .setParameterExceptionHandler(Ringfence::badArguments);
   }

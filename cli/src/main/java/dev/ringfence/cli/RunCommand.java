@@ -8,9 +8,9 @@ import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.PreparedGuest;
+import dev.ringfence.lab.profile.GuestProfile;
 import dev.ringfence.lab.result.ResultFile;
 import dev.ringfence.lab.result.RunResult;
-import dev.ringfence.lab.profile.GuestProfile;
 import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.workload.PreparedWorkload;
 import dev.ringfence.lab.workload.Workload;
@@ -35,6 +35,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -72,6 +73,8 @@ final class RunCommand implements Callable<Integer> {
       paramLabel = "WORKLOAD",
       description = "A shipped workload or a YAML file. Default: mixed.")
   private @Nullable String workloadName;
+
+  @Mixin private TranslationOption translation = new TranslationOption();
 
   @Option(
       names = "--policy",
@@ -223,7 +226,8 @@ final class RunCommand implements Callable<Integer> {
   }
 
   private MachineConfiguration machine(MachineConfiguration configuration) {
-    MachineConfiguration chosen = configuration.withCpuModel(cpuModel).withSeed(seed);
+    MachineConfiguration chosen =
+        translation.applyTo(configuration.withCpuModel(cpuModel).withSeed(seed));
     return memory == null ? chosen : chosen.withMemory(memory);
   }
 

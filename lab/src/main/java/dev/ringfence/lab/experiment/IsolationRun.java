@@ -9,9 +9,9 @@ import dev.ringfence.isolation.policy.Behaviour;
 import dev.ringfence.isolation.policy.KernelNames;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.UnknownName;
-import dev.ringfence.lab.result.RunResult;
 import dev.ringfence.lab.profile.GuestProfile;
 import dev.ringfence.lab.profile.KernelFunctions;
+import dev.ringfence.lab.result.RunResult;
 import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
@@ -123,9 +123,7 @@ public final class IsolationRun {
    * @param profile where time went, or null if it was not wanted
    */
   public record Outcome(
-      RunResult result,
-      @Nullable GuestTroubleException trouble,
-      @Nullable GuestProfile profile) {}
+      RunResult result, @Nullable GuestTroubleException trouble, @Nullable GuestProfile profile) {}
 
   /**
    * Runs to the end.

@@ -53,12 +53,7 @@ public final class CodeInspection {
     Processor processor = machine.processors().getFirst();
     int width = running == null ? processor.state().codeWidth() : 64;
     return RegionListing.of(
-        processor,
-        linear,
-        physical,
-        machine.memory().isRam(next, PAGE) ? next : -1,
-        width,
-        naming);
+        processor, linear, physical, machine.memory().isRam(next, PAGE) ? next : -1, width, naming);
   }
 
   private static long address(@Nullable RunningKernel running, String place) {

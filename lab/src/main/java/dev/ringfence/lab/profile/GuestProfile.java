@@ -43,13 +43,17 @@ public record GuestProfile(Profile profile, List<Profile.Function> functions) {
     List<String> lines = new ArrayList<>();
     double seconds = profile.nanoseconds() / 1e9;
     lines.add(
-        String.format(Locale.ROOT, "profile: %,d instructions in %.2f s, %.1f MIPS, %.1f %% where a translation is",
+        String.format(
+            Locale.ROOT,
+            "profile: %,d instructions in %.2f s, %.1f MIPS, %.1f %% where a translation is",
             profile.instructions(),
             seconds,
             profile.instructions() / seconds / 1e6,
             percent(profile.translatedSamples(), profile.instructionSamples())));
     lines.add(
-        String.format(Locale.ROOT, "beside the guest: %,d regions translated in %.2f s (%,d bytes of bytecode, %,d failed),"
+        String.format(
+            Locale.ROOT,
+            "beside the guest: %,d regions translated in %.2f s (%,d bytes of bytecode, %,d failed),"
                 + " JVM compilers %.2f s, garbage collection %.2f s",
             profile.translation().regions(),
             profile.translation().nanoseconds() / 1e9,
@@ -62,17 +66,27 @@ public record GuestProfile(Profile profile, List<Profile.Function> functions) {
     profile.activities().entrySet().stream()
         .filter(entry -> entry.getValue() > 0)
         .sorted(Map.Entry.<Activity, Long>comparingByValue().reversed())
-        .forEach(
-            entry ->
-                lines.add(
-                    String.format(Locale.ROOT, "%7.1f  %s",
-                        percent(entry.getValue(), profile.hostSamples()),
-                        entry.getKey().description())));
+        .forEach(entry ->
+            lines.add(
+                String.format(
+                    Locale.ROOT,
+                    "%7.1f  %s",
+                    percent(entry.getValue(), profile.hostSamples()),
+                    entry.getKey().description())));
     lines.add("");
-    lines.add(String.format(Locale.ROOT, "%7s  %15s  %12s  %s", "time %", "instructions", "translated %", "function"));
+    lines.add(
+        String.format(
+            Locale.ROOT,
+            "%7s  %15s  %12s  %s",
+            "time %",
+            "instructions",
+            "translated %",
+            "function"));
     for (Profile.Function function : functions.subList(0, Math.min(MOST_LINES, functions.size()))) {
       lines.add(
-          String.format(Locale.ROOT, "%7.1f  %,15d  %12.1f  %s",
+          String.format(
+              Locale.ROOT,
+              "%7.1f  %,15d  %12.1f  %s",
               percent(function.allHostSamples(), profile.hostSamples()),
               function.instructionSamples() * Profiler.INTERVAL,
               percent(function.translatedSamples(), function.instructionSamples()),

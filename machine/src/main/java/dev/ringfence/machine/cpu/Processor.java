@@ -205,6 +205,20 @@ public final class Processor implements ProcessorSignals, Stateful {
     attention = false;
   }
 
+  /**
+   * Whether something must be done before the next instruction, so that {@link #needsAttention} can
+   * be left alone after an instruction that may have changed modes or the interrupt flag.
+   */
+  public boolean mustAttend() {
+    return stopRequested
+        || initPending
+        || nonMaskablePending
+        || state.halted
+        || state.waitsForStartup
+        || InstructionBoundary.mustStep(state)
+        || InstructionBoundary.interruptsEnabled(state) && apic().hasInterrupt();
+  }
+
   /** After an instruction that may have changed modes, privilege or the interrupt flag. */
   public void afterSystemInstruction() {
     memory.contextChanged();

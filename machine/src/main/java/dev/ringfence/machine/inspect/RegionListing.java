@@ -112,8 +112,7 @@ public final class RegionListing {
     int next = 0;
     for (int ordinal = 0; ordinal < block.instructions(); ordinal++) {
       boolean silent = next == operations.length || operations[next].ordinal != ordinal;
-      Instruction instruction =
-          silent ? decode(block.offset() + at) : operations[next].instruction;
+      Instruction instruction = silent ? decode(block.offset() + at) : operations[next].instruction;
       long address = start + at;
       lines.add(
           "  %x  %-24s  %s"

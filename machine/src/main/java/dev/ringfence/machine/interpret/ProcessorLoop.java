@@ -43,7 +43,7 @@ public final class ProcessorLoop {
             finder,
             cache.translation() == TranslationMode.OFF
                 ? null
-                : new TranslatedBlocks(processor, finder, cache.translation()));
+                : new TranslatedBlocks(processor, finder, cache));
     cache.attach(memory);
   }
 

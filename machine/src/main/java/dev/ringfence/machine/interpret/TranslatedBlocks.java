@@ -1,13 +1,18 @@
 package dev.ringfence.machine.interpret;
 
+import static dev.ringfence.machine.paging.TranslatedMemory.PAGE;
+
 import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
+import dev.ringfence.machine.paging.RestartInstruction;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.translate.Execution;
 import dev.ringfence.machine.translate.Region;
 import dev.ringfence.machine.translate.TranslatedCode;
 import dev.ringfence.machine.translate.TranslationMode;
 import dev.ringfence.machine.translate.Translator;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -26,24 +31,40 @@ final class TranslatedBlocks {
    */
   private static final int LONGEST_RUN = 1_000_000;
 
+  private static final int JUMP_BITS = 14;
+
+  /** Entries of the table of jumps. */
+  private static final int JUMPS = 1 << JUMP_BITS;
+
+  /** 2 to the power of 64 by the golden ratio: spreads RIPs over the table. */
+  private static final long MULTIPLIER = 0x9e3779b97f4a7c15L;
+
   private final Processor processor;
   private final ProcessorState state;
   private final TranslatedMemory memory;
   private final BlockFinder finder;
+  private final CodeCache cache;
   private final Execution execution;
   private final Translator translator;
+  private final @Nullable Jump[] jumps = new Jump[JUMPS];
+  private @Nullable Block toInterpret;
+
+  /** {@link CodeCache#drops} when the jumps were made. */
+  private int drops;
+
   private final boolean forced;
   private final int index;
   private boolean lastTranslated;
 
-  TranslatedBlocks(Processor processor, BlockFinder finder, TranslationMode mode) {
+  TranslatedBlocks(Processor processor, BlockFinder finder, CodeCache cache) {
+    this.cache = cache;
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
     this.finder = finder;
     this.execution = new Execution(processor);
     this.translator = new Translator(processor, execution);
-    this.forced = mode == TranslationMode.FORCED;
+    this.forced = cache.translation() == TranslationMode.FORCED;
     this.index = processor.index();
   }
 
@@ -62,39 +83,134 @@ final class TranslatedBlocks {
    *
    * @return the block at RIP, which is to be interpreted, or null if the time is up or the
    *     processor needs attention
+   * @throws ProcessorException of the instruction at RIP
    */
   @Nullable Block run(long until) {
     translator.collect();
-    while (!processor.needsAttention()) {
-      long left = until - processor.time();
-      if (left <= 0) {
-        return null;
-      }
-      Block block = finder.find();
-      Block.Translation translation = block.translation(index);
-      lastTranslated = translation != null;
-      if (translation == null) {
-        if (block.heat < 0 || ++block.heat < HOT && !forced || block.probed) {
-          return block;
+    boolean code64 = state.code64();
+    long ripBits = code64 ? -1L : 0xffffffffL;
+    boolean translated = false;
+    execution.begin();
+    try {
+      while (!processor.needsAttention()) {
+        long left = until - processor.time();
+        if (left <= 0) {
+          return null;
         }
-        translation = heated(block);
-        if (translation == null) {
-          return block;
+        if (drops != cache.drops()) {
+          drops = cache.drops();
+          Arrays.fill(jumps, null);
+        }
+        Jump jump = jump(code64);
+        lastTranslated = jump != null;
+        if (jump == null) {
+          return toInterpret;
+        }
+        int remaining = (int) Math.min(left, LONGEST_RUN);
+        if (jump.instructions > remaining) {
+          return finder.find();
+        }
+        translated = true;
+        execution.run(jump.code, jump.entry, jump.offset, ripBits, remaining);
+        memory.leaveBlock = false;
+        translated = false;
+        if (execution.takeModesChanged()) {
+          // Most such instructions leave nothing to attend to: going out to look each time took a
+          // tenth of all time. A timer may have been armed, and then the time given is too long.
+          if (processor.mustAttend() || processor.clock().nextDeadline() < until) {
+            processor.requestAttention();
+            return null;
+          }
+          code64 = state.code64();
+          ripBits = code64 ? -1L : 0xffffffffL;
+          finder.forget();
         }
       }
-      int remaining = (int) Math.min(left, LONGEST_RUN);
-      if (block.instructions > remaining) {
-        return block;
+      return null;
+    } catch (RestartInstruction e) {
+      execution.undo();
+    } catch (ProcessorException e) {
+      if (translated) {
+        execution.undo();
       }
-      Execution.End end =
-          execution.run(
-              translation.code(), translation.entry(), block.offset, state.code64(), remaining);
-      memory.leaveBlock = false;
-      if (end == Execution.End.RESTART) {
-        return finder.find();
+      throw e;
+    } finally {
+      execution.end();
+    }
+    return finder.find();
+  }
+
+  /**
+   * Where translated code goes on: all that is needed of a block in one object, because finding a
+   * block by page and offset touches five, and regions are left every thirty instructions.
+   */
+  private static final class Jump {
+    final long rip;
+    final long context;
+    final int ramPage;
+    final TranslatedCode code;
+    final int entry;
+    final int offset;
+    final int instructions;
+
+    /** {@link TranslatedMemory#fetchEpoch} when the page was last found where it was. */
+    int epoch;
+
+    Jump(long rip, long context, int ramPage, Block block, Block.Translation translation) {
+      this.rip = rip;
+      this.context = context;
+      this.ramPage = ramPage;
+      this.code = translation.code();
+      this.entry = translation.entry();
+      this.offset = block.offset;
+      this.instructions = block.instructions;
+    }
+  }
+
+  /** The jump at RIP, or null, and then {@link #toInterpret} is the block at RIP. */
+  private @Nullable Jump jump(boolean code64) {
+    long rip = state.rip;
+    int slot = (int) (rip * MULTIPLIER >>> 64 - JUMP_BITS);
+    Jump jump = jumps[slot];
+    if (jump != null && jump.rip == rip && jump.context == memory.context && code64) {
+      if (jump.epoch == memory.fetchEpoch || isThere(jump)) {
+        return jump;
       }
     }
-    return null;
+    return find(slot, code64);
+  }
+
+  private boolean isThere(Jump jump) {
+    int fetch = TranslatedMemory.entry(jump.rip);
+    if (memory.fetchTable[fetch] == (jump.rip & PAGE | jump.context)
+        && memory.fetchTable[fetch + 1] == jump.ramPage) {
+      jump.epoch = memory.fetchEpoch;
+      return true;
+    }
+    return false;
+  }
+
+  private @Nullable Jump find(int slot, boolean code64) {
+    Block block = finder.find();
+    Block.Translation translation = block.translation(index);
+    if (translation == null) {
+      toInterpret = block;
+      if (block.heat < 0 || ++block.heat < HOT && !forced || block.probed) {
+        return null;
+      }
+      translation = heated(block);
+      if (translation == null) {
+        return null;
+      }
+    }
+    int fetch = TranslatedMemory.entry(state.rip);
+    Jump jump =
+        new Jump(state.rip, memory.context, (int) memory.fetchTable[fetch + 1], block, translation);
+    // A block in two pages is there only if both are, so it is looked for each time.
+    if (code64 && block.secondPage < 0 && isThere(jump)) {
+      jumps[slot] = jump;
+    }
+    return jump;
   }
 
   private Block.@Nullable Translation heated(Block seed) {
@@ -104,21 +220,21 @@ final class TranslatedBlocks {
         RegionChooser.region(blocks, page != null && seed.secondPage < 0, state.code64());
     blocks.forEach(block -> block.heat = -1);
     if (!forced) {
-      translator.request(region, code -> install(blocks, code));
+      translator.request(region, (code, entry) -> install(blocks, code, entry));
       return null;
     }
     try {
-      install(blocks, translator.translate(region));
+      install(blocks, translator.translate(List.of(region)), 0);
     } catch (Translator.TooLargeException e) {
       return null;
     }
     return seed.translation(index);
   }
 
-  private void install(List<Block> blocks, TranslatedCode code) {
-    for (int entry = 0; entry < blocks.size(); entry++) {
-      blocks.get(entry).setTranslation(index, new Block.Translation(code, entry));
-      blocks.get(entry).heat = 0;
+  private void install(List<Block> blocks, TranslatedCode code, int firstEntry) {
+    for (int i = 0; i < blocks.size(); i++) {
+      blocks.get(i).setTranslation(index, new Block.Translation(code, firstEntry + i));
+      blocks.get(i).heat = 0;
     }
   }
 }

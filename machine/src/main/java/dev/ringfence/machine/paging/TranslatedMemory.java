@@ -110,6 +110,12 @@ public final class TranslatedMemory implements LinearMemory {
    */
   public boolean restarts;
 
+  /**
+   * Changes whenever {@link #fetchTable} may have lost an entry. While it stays the same, a fetch
+   * that hit the table in some {@link #context} hits it there again.
+   */
+  public int fetchEpoch;
+
   private final ProcessorState state;
   private final PhysicalMemory physical;
   private final PageWalker walker;
@@ -171,6 +177,9 @@ public final class TranslatedMemory implements LinearMemory {
   public void restrict() {
     for (int i = 0; i < passingCount; i++) {
       fastTables[passing[i] >>> 16][passing[i] & 0xffff] = -1;
+      if (passing[i] >>> 16 == FETCH) {
+        fetchEpoch++;
+      }
     }
     passingCount = 0;
   }
@@ -215,6 +224,9 @@ public final class TranslatedMemory implements LinearMemory {
   private void enter(int number, long linear, long delta) {
     int entry = entry(linear);
     long[] table = fastTables[number];
+    if (number == FETCH && table[entry] != -1) {
+      fetchEpoch++;
+    }
     table[entry] = linear & PAGE | context;
     table[entry + 1] = delta;
     if (!lasting) {
@@ -289,6 +301,7 @@ public final class TranslatedMemory implements LinearMemory {
     Arrays.fill(readTable, -1);
     Arrays.fill(writeTable, -1);
     Arrays.fill(fetchTable, -1);
+    fetchEpoch++;
     passingCount = 0;
   }
 
@@ -327,9 +340,13 @@ public final class TranslatedMemory implements LinearMemory {
       return;
     }
     int entry = entry(linear);
-    for (long[] table : fastTables) {
+    for (int number = 0; number < fastTables.length; number++) {
+      long[] table = fastTables[number];
       if (((table[entry] ^ linear) & PAGE) == 0) {
         table[entry] = -1;
+        if (number == FETCH) {
+          fetchEpoch++;
+        }
       }
     }
   }

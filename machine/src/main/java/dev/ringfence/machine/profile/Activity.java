@@ -109,9 +109,11 @@ public enum Activity {
           // Whether a translation has been finished is asked on the way to each block.
           frame.getMethodName().equals("collect")
               ? BLOCKS
-              : type.startsWith("Execution") || type.startsWith("Region/") || type.equals("TranslatedCode")
-              ? TRANSLATED
-              : TRANSLATING;
+              : type.startsWith("Execution")
+                      || type.startsWith("Region/")
+                      || type.equals("TranslatedCode")
+                  ? TRANSLATED
+                  : TRANSLATING;
       case "interpret" ->
           switch (type) {
             case "Interpreter" -> INTERPRETED;

@@ -42,10 +42,7 @@ public record Profile(
    *     last left the fast path
    */
   public record Place(
-      long rip,
-      long instructionSamples,
-      long translatedSamples,
-      Map<Activity, Long> hostSamples) {
+      long rip, long instructionSamples, long translatedSamples, Map<Activity, Long> hostSamples) {
 
     /** Stands for all user code. */
     public static final long USER = -1;

@@ -66,7 +66,8 @@ public final class Profiler {
   }
 
   private void reached(Processor processor, boolean translated) {
-    long[] counts = instructions.computeIfAbsent(place(processor, instructions), key -> new long[2]);
+    long[] counts =
+        instructions.computeIfAbsent(place(processor, instructions), key -> new long[2]);
     counts[0]++;
     counts[1] += translated ? 1 : 0;
   }
@@ -117,10 +118,7 @@ public final class Profiler {
       long[] counts = instructions.getOrDefault(rip, new long[2]);
       places.add(
           new Profile.Place(
-              rip,
-              counts[0],
-              counts[1],
-              host.getOrDefault(rip, new EnumMap<>(Activity.class))));
+              rip, counts[0], counts[1], host.getOrDefault(rip, new EnumMap<>(Activity.class))));
     }
     Translator.Counts translation = machine.translationCounts();
     return new Profile(

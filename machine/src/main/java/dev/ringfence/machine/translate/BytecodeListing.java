@@ -37,11 +37,11 @@ public final class BytecodeListing {
   private BytecodeListing(Region region, Processor processor, IntFunction<String> slots) {
     lines = new LineNumbers(region);
     RegionCompiler.Result result =
-        RegionCompiler.compile(region, processor, new Execution(processor), lines);
-    bytes = result.methodBytes();
+        RegionCompiler.compile(List.of(region), processor, new Execution(processor), lines);
+    bytes = result.methodBytes().getFirst();
     MethodModel method =
         ClassFile.of().parse(result.classFile()).methods().stream()
-            .filter(each -> each.methodName().equalsString("run"))
+            .filter(each -> each.methodName().equalsString(RegionCompiler.methodName(0)))
             .findFirst()
             .orElseThrow();
     CodeModel code = method.code().orElseThrow();
@@ -104,8 +104,7 @@ public final class BytecodeListing {
   }
 
   /** Prints single instructions. */
-  private record Printer(
-      CodeAttribute code, List<Object> constants, IntFunction<String> slots) {
+  private record Printer(CodeAttribute code, List<Object> constants, IntFunction<String> slots) {
     String text(Instruction instruction) {
       String name = instruction.opcode().name().toLowerCase(Locale.ROOT);
       return switch (instruction) {
@@ -116,7 +115,8 @@ public final class BytecodeListing {
         case ConstantInstruction constant -> constant(name, constant);
         case FieldInstruction field ->
             "%s %s.%s"
-                .formatted(name, simple(field.owner().asInternalName()), field.name().stringValue());
+                .formatted(
+                    name, simple(field.owner().asInternalName()), field.name().stringValue());
         case InvokeInstruction call ->
             "%s %s.%s"
                 .formatted(name, simple(call.owner().asInternalName()), call.name().stringValue());

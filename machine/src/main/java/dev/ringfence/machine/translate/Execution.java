@@ -32,6 +32,7 @@ public final class Execution {
   private int counted;
 
   private int site;
+  private boolean modesChanged;
   private long slowPaths;
 
   public Execution(Processor processor) {
@@ -45,41 +46,54 @@ public final class Execution {
     return slowPaths;
   }
 
-  /** How a run of translated code ended. */
-  public enum End {
-    /** At a boundary of blocks: RIP says where execution goes on. */
-    LEFT,
-    /** Before an instruction that the interpreter must execute. */
-    RESTART
+  /**
+   * Before translated code runs: accesses that must leave it restart their instruction. {@link
+   * #end} follows whatever happens.
+   */
+  public void begin() {
+    memory.restarts = true;
+  }
+
+  /** After translated code, and after exceptions that came out of it. */
+  public void end() {
+    memory.restarts = false;
   }
 
   /**
-   * Runs translated code and counts its instructions.
+   * Runs translated code from the block at RIP on, and counts its instructions.
    *
-   * @param entryOffset offset in the page of the block that is entered, which is at RIP
-   * @throws ProcessorException of the instruction at RIP, which has had no effect; the instructions
-   *     before it have been counted
+   * @param entryOffset offset of the block in its page
+   * @param bits of RIP that the code has
+   * @throws ProcessorException of an instruction, and {@link RestartInstruction}; {@link #undo}
+   *     then makes the state exact
    */
-  public End run(TranslatedCode code, int entry, int entryOffset, boolean code64, int remaining) {
-    ripMask = code64 ? -1L : 0xffffffffL;
-    base = state.rip - entryOffset;
+  public void run(TranslatedCode code, int entry, int entryOffset, long bits, int remaining) {
+    long pageStart = state.rip - entryOffset;
+    base = pageStart;
+    ripMask = bits;
     counted = remaining;
-    memory.restarts = true;
-    try {
-      int left = code.run(entry, base, remaining);
-      processor.complete(counted - left);
-      return End.LEFT;
-    } catch (RestartInstruction e) {
-      processor.complete(Site.ordinal(site));
-      return End.RESTART;
-    } catch (ProcessorException e) {
-      // Helpers of the processor had RIP advanced.
-      state.rip = base + Site.offset(site) & ripMask;
-      processor.complete(Site.ordinal(site));
-      throw e;
-    } finally {
-      memory.restarts = false;
-    }
+    int left = code.run(entry, pageStart, remaining);
+    processor.complete(counted - left);
+  }
+
+  /**
+   * Whether translated code has ended with an instruction that may have changed modes, privilege or
+   * the interrupt flag, since this was asked last.
+   */
+  public boolean takeModesChanged() {
+    boolean changed = modesChanged;
+    modesChanged = false;
+    return changed;
+  }
+
+  /**
+   * After an exception came out of {@link #run}: RIP is that of the instruction that raised it,
+   * which has had no effect, and the instructions before it are counted.
+   */
+  public void undo() {
+    // Helpers of the processor had RIP advanced.
+    state.rip = base + Site.offset(site) & ripMask;
+    processor.complete(Site.ordinal(site));
   }
 
   /** Makes the processor's state exact for an instruction that is about to execute. */
@@ -227,6 +241,7 @@ public final class Execution {
       int remaining,
       int at) {
     boolean unused = processorHelper(helper, o, result, auxiliary, remaining, at);
-    processor.afterSystemInstruction();
+    memory.contextChanged();
+    modesChanged = true;
   }
 }

@@ -1,9 +1,13 @@
 package dev.ringfence.machine.translate;
 
 import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.operation.MicroCode;
 import dev.ringfence.machine.operation.MicroOperation;
+import dev.ringfence.machine.paging.TranslatedMemory;
+import java.lang.classfile.Attributes;
 import java.lang.classfile.ClassFile;
+import java.lang.classfile.ClassModel;
 import java.lang.classfile.CodeBuilder;
 import java.lang.classfile.Label;
 import java.lang.classfile.attribute.CodeAttribute;
@@ -32,55 +36,58 @@ final class RegionCompiler {
           ConstantDescs.CD_int, ConstantDescs.CD_int, ConstantDescs.CD_long, ConstantDescs.CD_int);
 
   /**
-   * A compiled region.
+   * Compiled regions.
    *
    * @param classFile of a subclass of {@link TranslatedCode}
    * @param constants its class data
-   * @param methodBytes of bytecode in the method that executes
+   * @param methodBytes of bytecode of each region
    */
-  record Result(byte[] classFile, List<Object> constants, int methodBytes) {}
+  record Result(byte[] classFile, List<Object> constants, List<Integer> methodBytes) {}
 
   private final Region region;
   private final Processor processor;
   private final Execution execution;
-  private final Constants constants = new Constants();
+  private final Constants constants;
   private final List<Label> labels = new ArrayList<>();
   private final List<Runnable> stubs = new ArrayList<>();
   private final long[] liveIn;
   private final @Nullable LineNumbers lines;
-  private CodeBuilder code;
-  private Label exit;
+  private final CodeBuilder code;
+  private final Label exit;
 
   private RegionCompiler(
       Region region,
       Processor processor,
       Execution execution,
+      Constants constants,
       @Nullable LineNumbers lines,
       CodeBuilder code) {
     this.region = region;
     this.processor = processor;
     this.execution = execution;
+    this.constants = constants;
     this.lines = lines;
     this.liveIn = liveIn(region);
     this.code = code;
     this.exit = code.newLabel();
   }
 
-  /** Compiles a region for one processor. */
-  static Result compile(Region region, Processor processor, Execution execution) {
-    return compile(region, processor, execution, null);
+  /** Compiles regions for one processor, each to a method of its own. */
+  static Result compile(List<Region> regions, Processor processor, Execution execution) {
+    return compile(regions, processor, execution, null);
   }
 
   /**
-   * Compiles a region for one processor.
+   * Compiles regions for one processor, each to a method of its own.
    *
    * @param lines which tell the operation of each instruction of bytecode, or null to leave them
    *     out
    */
   static Result compile(
-      Region region, Processor processor, Execution execution, @Nullable LineNumbers lines) {
+      List<Region> regions, Processor processor, Execution execution, @Nullable LineNumbers lines) {
     ClassDesc name = ClassDesc.of(RegionCompiler.class.getPackageName(), "Region");
-    List<Object> constants = new ArrayList<>();
+    // A builder may be asked to emit a method twice, for wide jumps; what it adds stays the same.
+    Constants constants = new Constants();
     byte[] classFile =
         ClassFile.of(
                 lines == null
@@ -88,39 +95,79 @@ final class RegionCompiler {
                     : ClassFile.DebugElementsOption.PASS_DEBUG)
             .build(
                 name,
-                type ->
-                    type.withFlags(ClassFile.ACC_FINAL)
-                        .withSuperclass(SUPERCLASS)
-                        .withMethodBody(
-                            ConstantDescs.INIT_NAME,
-                            ConstantDescs.MTD_void,
-                            0,
-                            body ->
-                                body.aload(0)
-                                    .invokespecial(
-                                        SUPERCLASS, ConstantDescs.INIT_NAME, ConstantDescs.MTD_void)
-                                    .return_())
-                        .withMethodBody(
-                            "run",
-                            RUN,
-                            ClassFile.ACC_PUBLIC,
-                            body -> {
-                              RegionCompiler compiler =
-                                  new RegionCompiler(region, processor, execution, lines, body);
-                              compiler.emit();
-                              constants.clear();
-                              constants.addAll(compiler.constants.objects());
-                            }));
-    return new Result(classFile, constants, methodBytes(classFile));
+                type -> {
+                  type.withFlags(ClassFile.ACC_FINAL)
+                      .withSuperclass(SUPERCLASS)
+                      .withMethodBody(
+                          ConstantDescs.INIT_NAME,
+                          ConstantDescs.MTD_void,
+                          0,
+                          body ->
+                              body.aload(0)
+                                  .invokespecial(
+                                      SUPERCLASS, ConstantDescs.INIT_NAME, ConstantDescs.MTD_void)
+                                  .return_())
+                      .withMethodBody(
+                          "run", RUN, ClassFile.ACC_PUBLIC, body -> dispatch(body, name, regions));
+                  for (int i = 0; i < regions.size(); i++) {
+                    Region region = regions.get(i);
+                    type.withMethodBody(
+                        methodName(i),
+                        RUN,
+                        ClassFile.ACC_PRIVATE,
+                        body ->
+                            new RegionCompiler(region, processor, execution, constants, lines, body)
+                                .emit());
+                  }
+                });
+    return new Result(classFile, constants.objects(), methodBytes(classFile, regions.size()));
   }
 
-  private static int methodBytes(byte[] classFile) {
-    return ClassFile.of().parse(classFile).methods().stream()
-        .filter(method -> method.methodName().equalsString("run"))
-        .findFirst()
-        .flatMap(method -> method.findAttribute(java.lang.classfile.Attributes.code()))
-        .map(CodeAttribute::codeLength)
-        .orElseThrow();
+  /** Name of the method of a region, by its index. */
+  static String methodName(int region) {
+    return "region" + region;
+  }
+
+  /** Calls the method of the region that an entry names. */
+  private static void dispatch(CodeBuilder code, ClassDesc name, List<Region> regions) {
+    Label nowhere = code.newLabel();
+    List<SwitchCase> cases = new ArrayList<>();
+    for (int i = 0; i < regions.size(); i++) {
+      cases.add(SwitchCase.of(i, code.newLabel()));
+    }
+    int block = TranslatedCode.entry(1, 0) - 1;
+    code.iload(Locals.ENTRY)
+        .loadConstant(Integer.bitCount(block))
+        .ishr()
+        .tableswitch(0, regions.size() - 1, nowhere, cases);
+    for (int i = 0; i < regions.size(); i++) {
+      code.labelBinding(cases.get(i).target())
+          .aload(0)
+          .iload(Locals.ENTRY)
+          .loadConstant(block)
+          .iand()
+          .lload(Locals.BASE)
+          .iload(Locals.REMAINING)
+          .invokevirtual(name, methodName(i), RUN)
+          .ireturn();
+    }
+    code.labelBinding(nowhere).iload(Locals.REMAINING).ireturn();
+  }
+
+  private static List<Integer> methodBytes(byte[] classFile, int regions) {
+    ClassModel model = ClassFile.of().parse(classFile);
+    List<Integer> bytes = new ArrayList<>();
+    for (int i = 0; i < regions; i++) {
+      String name = methodName(i);
+      bytes.add(
+          model.methods().stream()
+              .filter(method -> method.methodName().equalsString(name))
+              .findFirst()
+              .flatMap(method -> method.findAttribute(Attributes.code()))
+              .map(CodeAttribute::codeLength)
+              .orElseThrow());
+    }
+    return bytes;
   }
 
   /** Slots that each block, or one after it, reads before writing them. */
@@ -329,8 +376,8 @@ final class RegionCompiler {
         code.lload(Locals.VALUE).lstore(Locals.TARGET);
         emitter.checkTarget(o);
         code.lload(Locals.LINEAR).loadConstant(8 + o.immediate).ladd();
-        emitter.pop(dev.ringfence.machine.cpu.Slot.RSP);
-        code.goto_(exit);
+        emitter.pop(Slot.RSP);
+        emitReturn();
       }
       default -> {
         Label taken = code.newLabel();
@@ -340,6 +387,46 @@ final class RegionCompiler {
         code.labelBinding(taken);
         emitJump(block, o.immediate, o.shift, emitter);
       }
+    }
+  }
+
+  /** Goes on at TARGET, inside if a call inside the region may have come from there. */
+  private void emitReturn() {
+    List<SwitchCase> cases = new ArrayList<>();
+    List<Integer> blocks = new ArrayList<>();
+    for (RegionBlock block : region.blocks()) {
+      MicroOperation last = block.last();
+      if (region.linked() && last.code == MicroCode.CALL64) {
+        int after = region.indexOf(block.offset() + last.displacement);
+        if (after >= 0
+            && inside(region, block, last, last.immediate) >= 0
+            && !blocks.contains(after)) {
+          cases.add(SwitchCase.of(region.blocks().get(after).offset(), code.newLabel()));
+          blocks.add(after);
+        }
+      }
+    }
+    if (!cases.isEmpty()) {
+      code.lload(Locals.TARGET)
+          .lload(Locals.BASE)
+          .lxor()
+          .loadConstant(TranslatedMemory.PAGE)
+          .land()
+          .lconst_0()
+          .lcmp()
+          .ifne(exit)
+          .lload(Locals.TARGET)
+          .l2i()
+          .loadConstant(0xfff)
+          .iand()
+          .lookupswitch(exit, cases);
+      for (int i = 0; i < cases.size(); i++) {
+        code.labelBinding(cases.get(i).target());
+        emitter(blocks.get(i), 0).ensureAll(liveIn[blocks.get(i)]);
+        code.goto_(labels.get(blocks.get(i)));
+      }
+    } else {
+      code.goto_(exit);
     }
   }
 

@@ -2,11 +2,15 @@ package dev.ringfence.machine.translate;
 
 import dev.ringfence.machine.cpu.Processor;
 import java.lang.invoke.MethodHandles;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.function.Consumer;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Makes code of regions, on a background thread, for one processor. The thread that runs the
@@ -14,8 +18,8 @@ import java.util.function.Consumer;
  */
 public final class Translator {
   /** One thread for all machines: translation is short beside what the JVM's compilers then do. */
-  private static final ExecutorService BACKGROUND =
-      Executors.newSingleThreadExecutor(work -> {
+  private static final ScheduledExecutorService BACKGROUND =
+      Executors.newSingleThreadScheduledExecutor(work -> {
         Thread thread = new Thread(work, "translator");
         thread.setDaemon(true);
         return thread;
@@ -27,9 +31,20 @@ public final class Translator {
    */
   private static final int WARMING = 300;
 
+  /** Milliseconds that HotSpot is given for that. */
+  private static final int COMPILATION = 30;
+
+  /** Milliseconds for which requests are gathered, so that they share a class. */
+  private static final int GATHERING = 20;
+
+  private static final int MOST_REGIONS = 32;
+
   private final Processor processor;
   private final Execution execution;
   private final Queue<Runnable> finished = new ConcurrentLinkedQueue<>();
+  private final Queue<Request> requests = new ConcurrentLinkedQueue<>();
+  private final AtomicBoolean scheduled = new AtomicBoolean();
+  private long classes;
   private long regions;
   private long blocks;
   private long bytes;
@@ -48,12 +63,14 @@ public final class Translator {
    * @param nanoseconds that making it took, of the host's time
    * @param failures regions that could not be translated
    */
-  public record Counts(long regions, long blocks, long bytes, long nanoseconds, long failures) {
-    public static final Counts NONE = new Counts(0, 0, 0, 0, 0);
+  public record Counts(
+      long classes, long regions, long blocks, long bytes, long nanoseconds, long failures) {
+    public static final Counts NONE = new Counts(0, 0, 0, 0, 0, 0);
 
     /** The sum with the counts of another processor. */
     public Counts plus(Counts other) {
       return new Counts(
+          classes + other.classes,
           regions + other.regions,
           blocks + other.blocks,
           bytes + other.bytes,
@@ -63,28 +80,79 @@ public final class Translator {
   }
 
   public synchronized Counts counts() {
-    return new Counts(regions, blocks, bytes, nanoseconds, failures);
+    return new Counts(classes, regions, blocks, bytes, nanoseconds, failures);
   }
+
+  /**
+   * Is told of the code of a region.
+   *
+   * <p>The entry of its block n is {@code firstEntry + n}.
+   */
+  @FunctionalInterface
+  public interface Installer {
+    void install(TranslatedCode code, int firstEntry);
+  }
+
+  private record Request(Region region, Installer installer) {}
 
   /**
    * Translates in the background.
    *
-   * @param install called by a later {@link #collect} with the code
+   * @param installer called by a later {@link #collect} with the code
    */
-  public void request(Region region, Consumer<TranslatedCode> install) {
-    BACKGROUND.execute(() -> {
-      try {
-        TranslatedCode code = translate(region);
-        for (int i = 0; i < WARMING; i++) {
-          int unused = code.run(TranslatedCode.NO_ENTRY, 0, 0);
-        }
-        finished.add(() -> install.accept(code));
-      } catch (TooLargeException | LinkageError e) {
-        synchronized (this) {
-          failures++;
-        }
+  public void request(Region region, Installer installer) {
+    requests.add(new Request(region, installer));
+    if (scheduled.compareAndSet(false, true)) {
+      ScheduledFuture<?> unused =
+          BACKGROUND.schedule(this::translateRequests, GATHERING, TimeUnit.MILLISECONDS);
+    }
+  }
+
+  private void translateRequests() {
+    scheduled.set(false);
+    List<Request> batch = new ArrayList<>();
+    Request next;
+    while ((next = requests.poll()) != null) {
+      batch.add(next);
+      if (batch.size() == MOST_REGIONS) {
+        translateBatch(batch);
+        batch = new ArrayList<>();
       }
-    });
+    }
+    translateBatch(batch);
+  }
+
+  private void translateBatch(List<Request> wanted) {
+    List<Request> batch = new ArrayList<>(wanted);
+    while (!batch.isEmpty()) {
+      try {
+        TranslatedCode code = translate(batch.stream().map(Request::region).toList());
+        for (int i = 0; i < batch.size() * WARMING; i++) {
+          int unused = code.run(TranslatedCode.noEntry(i % batch.size()), 0, 0);
+        }
+        List<Request> done = batch;
+        ScheduledFuture<?> unused =
+            BACKGROUND.schedule(
+                () -> finished.add(() -> install(done, code)), COMPILATION, TimeUnit.MILLISECONDS);
+        return;
+      } catch (TooLargeException e) {
+        failed();
+        batch.remove(e.region);
+      } catch (LinkageError e) {
+        failed();
+        return;
+      }
+    }
+  }
+
+  private static void install(List<Request> batch, TranslatedCode code) {
+    for (int i = 0; i < batch.size(); i++) {
+      batch.get(i).installer.install(code, TranslatedCode.entry(i, 0));
+    }
+  }
+
+  private synchronized void failed() {
+    failures++;
   }
 
   /** Installs what has been finished. */
@@ -99,17 +167,27 @@ public final class Translator {
   public static final class TooLargeException extends Exception {
     private static final long serialVersionUID = 1;
 
-    TooLargeException(int bytes) {
-      super("%,d bytes of bytecode".formatted(bytes));
+    /** Its index among those that were to be translated. */
+    private final int region;
+
+    TooLargeException(int region, int bytes) {
+      super("region %d: %,d bytes of bytecode".formatted(region, bytes));
+      this.region = region;
     }
   }
 
-  /** Translates now. */
-  public TranslatedCode translate(Region region) throws TooLargeException {
+  /**
+   * Translates now.
+   *
+   * @throws TooLargeException for the first region that is
+   */
+  public TranslatedCode translate(List<Region> batch) throws TooLargeException {
     long start = System.nanoTime();
-    RegionCompiler.Result result = RegionCompiler.compile(region, processor, execution);
-    if (result.methodBytes() > RegionCompiler.HUGE_METHOD) {
-      throw new TooLargeException(result.methodBytes());
+    RegionCompiler.Result result = RegionCompiler.compile(batch, processor, execution);
+    for (int i = 0; i < batch.size(); i++) {
+      if (result.methodBytes().get(i) > RegionCompiler.HUGE_METHOD) {
+        throw new TooLargeException(i, result.methodBytes().get(i));
+      }
     }
     try {
       TranslatedCode code =
@@ -120,9 +198,10 @@ public final class Translator {
                   .getDeclaredConstructor()
                   .newInstance();
       synchronized (this) {
-        regions++;
-        blocks += region.blocks().size();
-        bytes += result.methodBytes();
+        classes++;
+        regions += batch.size();
+        blocks += batch.stream().mapToInt(region -> region.blocks().size()).sum();
+        bytes += result.methodBytes().stream().mapToInt(Integer::intValue).sum();
         nanoseconds += System.nanoTime() - start;
       }
       return code;
