@@ -57,10 +57,11 @@ final class CodeInspectionTest {
         "48 83 e8 01; sub rax, 0x1"
       })
   void instructionsReadAsAnAssemblerWritesThem(String bytes, String text) {
-    String line = CodeInspection.ofBytes(bytes, 64).stream()
-        .filter(each -> each.contains("  " + bytes))
-        .findFirst()
-        .orElseThrow();
+    String line =
+        CodeInspection.ofBytes(bytes, 64).stream()
+            .filter(each -> each.contains("  " + bytes))
+            .findFirst()
+            .orElseThrow();
     assertTrue(line.endsWith("  " + text), line);
   }
 

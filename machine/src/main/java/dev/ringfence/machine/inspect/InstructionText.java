@@ -38,8 +38,7 @@ public final class InstructionText {
       case GENERAL_BY_RM -> register(i, operand, i.rm());
       case GENERAL_BY_OPCODE -> register(i, operand, i.opcodeRegister());
       case FIXED_GENERAL -> register(i, operand, operand.fixedRegister());
-      case GENERAL_OR_MEMORY ->
-          i.isMemory() ? memory(i, address) : register(i, operand, i.rm());
+      case GENERAL_OR_MEMORY -> i.isMemory() ? memory(i, address) : register(i, operand, i.rm());
       case MEMORY -> memory(i, address);
       case OFFSET -> "[" + hexadecimal(i.displacement()) + "]";
       case IMMEDIATE ->

@@ -85,8 +85,7 @@ final class ProfilerTest {
 
   @Test
   void instructionSamplesAreTheSameWithTranslationAndWithout() {
-    assertEquals(
-        places(profile(TranslationMode.OFF)), places(profile(TranslationMode.FORCED)));
+    assertEquals(places(profile(TranslationMode.OFF)), places(profile(TranslationMode.FORCED)));
   }
 
   private static Map<Long, Long> places(Profile profile) {
@@ -124,13 +123,11 @@ final class ProfilerTest {
     String interpreter = "machine.interpret.Interpreter.execute";
     assertEquals(Activity.MEMORY, Activity.of(stack(load, interpreter, run)));
     assertEquals(
-        Activity.DEVICES,
-        Activity.of(stack("machine.device.Hpet.read", load, interpreter, run)));
+        Activity.DEVICES, Activity.of(stack("machine.device.Hpet.read", load, interpreter, run)));
     assertEquals(
         Activity.OBSERVERS,
         Activity.of(stack(load, "isolation.monitor.PolicyRun.exit", load, interpreter, run)));
     assertEquals(Activity.OUTSIDE, Activity.of(stack("lab.run.GuestSession.advance")));
-    assertEquals(
-        Activity.TRANSLATED, Activity.of(stack("machine.translate.Execution.run", run)));
+    assertEquals(Activity.TRANSLATED, Activity.of(stack("machine.translate.Execution.run", run)));
   }
 }
