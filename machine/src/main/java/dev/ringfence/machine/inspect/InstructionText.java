@@ -33,17 +33,16 @@ public final class InstructionText {
   }
 
   private static String operand(Instruction i, OperandDefinition operand, long address) {
-    int width = operand.width(i.operandWidth());
     return switch (operand.method()) {
-      case GENERAL -> SlotNames.register(i.reg(), width, i.hasRex());
-      case GENERAL_BY_RM -> SlotNames.register(i.rm(), width, i.hasRex());
-      case GENERAL_BY_OPCODE -> SlotNames.register(i.opcodeRegister(), width, i.hasRex());
-      case FIXED_GENERAL -> SlotNames.register(operand.fixedRegister(), width, i.hasRex());
-      case GENERAL_OR_MEMORY ->
-          i.isMemory() ? memory(i, address) : SlotNames.register(i.rm(), width, i.hasRex());
+      case GENERAL -> register(i, operand, i.reg());
+      case GENERAL_BY_RM -> register(i, operand, i.rm());
+      case GENERAL_BY_OPCODE -> register(i, operand, i.opcodeRegister());
+      case FIXED_GENERAL -> register(i, operand, operand.fixedRegister());
+      case GENERAL_OR_MEMORY -> i.isMemory() ? memory(i, address) : register(i, operand, i.rm());
       case MEMORY -> memory(i, address);
       case OFFSET -> "[" + hexadecimal(i.displacement()) + "]";
-      case IMMEDIATE -> hexadecimal(i.immediate());
+      case IMMEDIATE ->
+          hexadecimal(operand.type().equals("b2") ? i.secondImmediate() : i.immediate());
       case RELATIVE -> hexadecimal(cut(address + i.length() + i.immediate(), i.codeWidth()));
       case CONSTANT -> Integer.toString(operand.fixedRegister());
       case CONTROL_REGISTER -> "cr" + i.reg();
@@ -62,6 +61,10 @@ public final class InstructionText {
       case DESTINATION_STRING -> "[rdi]";
       case FAR_POINTER -> "%x:%x".formatted(i.secondImmediate(), i.immediate());
     };
+  }
+
+  private static String register(Instruction i, OperandDefinition operand, int number) {
+    return SlotNames.register(number, operand.width(i.operandWidth()), i.hasRex());
   }
 
   private static String memory(Instruction i, long address) {

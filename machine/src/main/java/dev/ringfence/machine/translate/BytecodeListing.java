@@ -153,7 +153,8 @@ public final class BytecodeListing {
     }
 
     private String object(Object object) {
-      String type = object.getClass().getSimpleName();
+      // Helpers are lambdas; what is left is the class that they are written in.
+      String type = object.getClass().getSimpleName().replaceFirst("\\$\\$Lambda.*", " helper");
       return object instanceof long[] ? "(long[])" : "(" + (type.isEmpty() ? "object" : type) + ")";
     }
 
