@@ -38,8 +38,9 @@ import org.jspecify.annotations.Nullable;
  * another.
  *
  * <p>Processors take turns on that thread: the one whose time is earliest runs until it is a
- * quantum ahead of the next, or a timer is due. Turns depend on instruction counts alone, so runs
- * repeat exactly.
+ * quantum ahead of the next, or a timer is due. A turn that a limit or a stop cuts short goes on
+ * with the next {@link #run}. So turns depend on instruction counts alone, and runs repeat exactly,
+ * whatever the steps that the host divides them into.
  */
 public final class Machine implements AutoCloseable {
   /**
@@ -50,6 +51,9 @@ public final class Machine implements AutoCloseable {
 
   /** Longest stretch without a look at requests of the host, in nanoseconds of virtual time. */
   private static final long LONGEST_TURN = 4_000_000;
+
+  /** No turn was cut short. */
+  static final long NO_TURN = -1;
 
   private final MachineConfiguration configuration;
   private final PhysicalMemory memory;
@@ -65,6 +69,12 @@ public final class Machine implements AutoCloseable {
   private final Probes probes;
   private final MachineState machineState = new MachineState(this);
   private int current;
+
+  /**
+   * When the turn of the current processor ends that was cut short; {@link #NO_TURN} if none was.
+   */
+  private long cutTurnEnd = NO_TURN;
+
   private @Nullable StopReason stopReason;
   private volatile boolean stopRequested;
   private LongConsumer idleListener = nanoseconds -> {};
@@ -184,7 +194,8 @@ public final class Machine implements AutoCloseable {
       if (left <= 0) {
         return new StopReason.InstructionLimit();
       }
-      int next = earliest();
+      // Whoever was woken in a turn that was cut short starts at its end, as without the cut.
+      int next = cutTurnEnd == NO_TURN ? earliest() : current;
       long deadline = clock.nextDeadline();
       if (next < 0) {
         if (Math.min(deadline, limits.nanoseconds()) == VirtualClock.NEVER) {
@@ -205,19 +216,26 @@ public final class Machine implements AutoCloseable {
         return new StopReason.TimeLimit();
       }
       if (deadline <= processor.time()) {
+        cutTurnEnd = NO_TURN;
         clock.setNow(deadline);
         clock.expire();
         continue;
       }
+      long end = cutTurnEnd == NO_TURN ? turnEnd(next) : cutTurnEnd;
       current = next;
-      loops
-          .get(next)
-          .run(
-              turnEnd(
-                  next,
-                  processor.time() + Math.min(limits.nanoseconds() - processor.time(), left)));
-      clock.setNow(processor.time());
+      runTurn(
+          next, end, processor.time() + Math.min(limits.nanoseconds() - processor.time(), left));
     }
+  }
+
+  /** Runs a processor to the end of its turn, or to a limit, and notes if that cuts the turn. */
+  private void runTurn(int index, long end, long limit) {
+    Processor processor = processors.get(index);
+    loops.get(index).run(Math.min(end, limit));
+    clock.setNow(processor.time());
+    boolean over =
+        processor.idle() || processor.time() >= end || processor.time() >= clock.nextDeadline();
+    cutTurnEnd = over ? NO_TURN : end;
   }
 
   /** All processors are idle: time jumps to the next timer. */
@@ -250,8 +268,8 @@ public final class Machine implements AutoCloseable {
     return earliest;
   }
 
-  private long turnEnd(int running, long limit) {
-    long end = Math.min(limit, processors.get(running).time() + LONGEST_TURN);
+  private long turnEnd(int running) {
+    long end = processors.get(running).time() + LONGEST_TURN;
     for (int i = 0; i < processors.size(); i++) {
       Processor other = processors.get(i);
       if (i != running && !other.state().waitsForStartup) {
@@ -383,6 +401,21 @@ public final class Machine implements AutoCloseable {
     parts.addAll(platform.parts());
     parts.addAll(processors);
     return parts;
+  }
+
+  /** The processor whose turn it is, or was last. */
+  int turnOf() {
+    return current;
+  }
+
+  /** When, in nanoseconds, the turn that was cut short ends, or {@link #NO_TURN}. */
+  long cutTurnEnd() {
+    return cutTurnEnd;
+  }
+
+  void restoreTurn(int processor, long cutTurnEnd) {
+    this.current = processor;
+    this.cutTurnEnd = cutTurnEnd;
   }
 
   /** After all parts were restored: what was decoded from memory is void. */

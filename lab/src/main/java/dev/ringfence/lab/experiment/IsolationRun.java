@@ -46,7 +46,7 @@ public final class IsolationRun {
   public static final String INTERRUPTED = "interrupted";
 
   /** Virtual time between looks at progress and interruptions. */
-  static final long STEP = 2_000_000;
+  private static final long STEP = 2_000_000;
 
   /** Virtual time between samples of exposure: some tens in a shipped workload. */
   private static final long SAMPLE_INTERVAL = 40_000_000;
