@@ -39,6 +39,7 @@ class PagingTest {
     bare = new BareProcessor(mode);
     memory = bare.processor.memory();
   }
+
   private final TranslatedMemory memory;
 
   @AfterEach

@@ -34,6 +34,7 @@ class CodeProbesTest {
     bare = new BareProcessor(mode);
     probes = new Probes(List.of(bare.processor), bare.cache, bare.memory);
   }
+
   private final Probes probes;
 
   /** What was seen: address, instructions since the start, RAX. */

@@ -53,6 +53,7 @@ class ProbesTest {
     probes = new Probes(List.of(bare.processor), bare.cache, bare.memory);
     state = bare.state;
   }
+
   private final ProcessorState state;
   private final Probes probes;
   private final Recorder recorder = new Recorder();

@@ -136,8 +136,7 @@ final class RandomProgramsTest {
       case 7 -> new int[] {0x70 | random.nextInt(16), random.nextInt(40) - 20};
       case 8 -> new int[] {0x0f, 0x90 | random.nextInt(16), registers(random)};
       case 9 -> new int[] {rex, 0x0f, 0x40 | random.nextInt(16), registers(random)};
-      case 10 ->
-          new int[] {rex, 0xc1, registers(random) & 0xc7 | group << 3, random.nextInt(256)};
+      case 10 -> new int[] {rex, 0xc1, registers(random) & 0xc7 | group << 3, random.nextInt(256)};
       case 11 -> new int[] {rex, 0xd3, registers(random) & 0xc7 | group << 3};
       case 12 -> new int[] {rex, 0x0f, 0xaf, registers(random)};
       case 13 -> random.nextBoolean() ? new int[] {0x50 | group & 3} : new int[] {0x58 | group & 3};
