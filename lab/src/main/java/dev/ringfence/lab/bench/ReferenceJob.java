@@ -26,12 +26,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import java.util.zip.Deflater;
 import org.apache.commons.compress.compressors.gzip.GzipCompressorOutputStream;
 import org.apache.commons.compress.compressors.gzip.GzipParameters;
+import org.jspecify.annotations.Nullable;
 
 /** The job that {@code bench/reference} defines. */
 public final class ReferenceJob {
@@ -39,6 +42,7 @@ public final class ReferenceJob {
   private static final String COMMAND_LINE = "console=ttyS0 quiet panic=-1";
   private static final String USERSPACE = "USERSPACE-UP";
   private static final String DONE = "WORK-DONE";
+  private static final Pattern TOUCHED = Pattern.compile("TOUCHED-PAGES [1-9]");
   private static final int FILE_BYTES = 4000 * 4096;
   private static final long PEER_MINUTES = 10;
   private static final List<String> COMMANDS =
@@ -60,10 +64,38 @@ public final class ReferenceJob {
 
   private final Path kernel;
   private final Path initrd;
+  private final int work;
 
-  private ReferenceJob(Path kernel, Path initrd) {
+  /**
+   * A job of files that {@link #prepare} made.
+   *
+   * @param work how many times the guest does the piece of work
+   * @throws BadInputException if that is less than once
+   */
+  public ReferenceJob(Path kernel, Path initrd, int work) {
+    if (work < 1) {
+      throw new BadInputException("work: expected 1 or more, found " + work);
+    }
     this.kernel = kernel;
     this.initrd = initrd;
+    this.work = work;
+  }
+
+  /** The same job with another amount of work after the boot. */
+  public ReferenceJob withWork(int times) {
+    return new ReferenceJob(kernel, initrd, times);
+  }
+
+  Path kernel() {
+    return kernel;
+  }
+
+  Path initrd() {
+    return initrd;
+  }
+
+  private String commandLine() {
+    return work == 1 ? COMMAND_LINE : COMMAND_LINE + " work=" + work;
   }
 
   /**
@@ -95,7 +127,7 @@ public final class ReferenceJob {
       initramfs.writeTo(plain);
       Path compressed = cache.temporaryFile(".cpio.gz");
       compress(plain, compressed);
-      return new ReferenceJob(preparation.defaultKernelImage(), compressed);
+      return new ReferenceJob(preparation.defaultKernelImage(), compressed, 1);
     } catch (IOException e) {
       throw new BadInputException(init + ": the reference job cannot be built: " + e, e);
     }
@@ -114,7 +146,7 @@ public final class ReferenceJob {
   /** The guest, for a machine of {@link #configuration()}. */
   public PreparedGuest guest() {
     return new PreparedGuest(
-        BootImage.of(BootFile.of(kernel)), List.of(BootFile.of(initrd)), COMMAND_LINE, null, 0);
+        BootImage.of(BootFile.of(kernel)), List.of(BootFile.of(initrd)), commandLine(), null, 0);
   }
 
   public static MachineConfiguration configuration() {
@@ -177,30 +209,40 @@ public final class ReferenceJob {
         result == null ? 0 : result.nanoseconds());
   }
 
-  /** Runs the job on QEMU's TCG with one thread; throws unless it did what it should. */
-  public Timing runOnQemu(GuestCache cache) throws InterruptedException {
+  /**
+   * Runs the job on QEMU's TCG with one thread; throws unless it did what it should.
+   *
+   * @param plugin of {@link TouchPlugin}, or null for plain QEMU
+   */
+  public Timing runOnQemu(GuestCache cache, @Nullable Path plugin) throws InterruptedException {
     Path log = cache.temporaryFile(".log");
+    List<String> command =
+        new ArrayList<>(
+            List.of(
+                "qemu-system-x86_64",
+                "-accel",
+                "tcg,thread=single",
+                "-m",
+                String.valueOf(MEMORY_BYTES >> 20),
+                "-cpu",
+                "qemu64",
+                "-kernel",
+                kernel.toString(),
+                "-initrd",
+                initrd.toString(),
+                "-append",
+                commandLine(),
+                "-nographic",
+                "-no-reboot",
+                "-monitor",
+                "none"));
+    if (plugin != null) {
+      command.addAll(List.of("-plugin", plugin.toString()));
+    }
     long start = System.nanoTime();
     try {
       Process process =
-          new ProcessBuilder(
-                  "qemu-system-x86_64",
-                  "-accel",
-                  "tcg,thread=single",
-                  "-m",
-                  String.valueOf(MEMORY_BYTES >> 20),
-                  "-cpu",
-                  "qemu64",
-                  "-kernel",
-                  kernel.toString(),
-                  "-initrd",
-                  initrd.toString(),
-                  "-append",
-                  COMMAND_LINE,
-                  "-nographic",
-                  "-no-reboot",
-                  "-monitor",
-                  "none")
+          new ProcessBuilder(command)
               .redirectErrorStream(true)
               .redirectOutput(log.toFile())
               .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
@@ -209,7 +251,12 @@ public final class ReferenceJob {
         process.destroyForcibly();
       }
       double seconds = (System.nanoTime() - start) / 1e9;
-      check("QEMU", Files.readString(log, StandardCharsets.ISO_8859_1));
+      String output = Files.readString(log, StandardCharsets.ISO_8859_1);
+      check("QEMU", output);
+      if (plugin != null && !TOUCHED.matcher(output).find()) {
+        throw new IllegalStateException(
+            "QEMU: expected the plugin's count of touched pages, found:%n%s".formatted(output));
+      }
       return new Timing(seconds, Double.NaN, 0, 0);
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -12,8 +12,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * What tiny programs become is what the listings in {@code src/test/resources} say, so that a change
- * of the translator shows as a change of code. After one that is meant: {@code
+ * What tiny programs become is what the listings in {@code src/test/resources} say, so that a
+ * change of the translator shows as a change of code. After one that is meant: {@code
  * RINGFENCE_REGENERATE=1 ./ringfence test --only GoldenRegionsTest}, and a look at the difference.
  */
 final class GoldenRegionsTest {
