@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class TranslatedBlocks {
   /** Times that a block is interpreted before it is translated. */
-  private static final int HOT = 400;
+  private static final int HOT = 1000;
 
   /**
    * Most instructions without a look at what the host wants; a loop that nothing interrupts stays
