@@ -40,7 +40,7 @@ public class GuestLoopBenchmark {
   /** The loops. */
   public enum Loop {
     /** Eight dependent register operations and a jump: the cost of dispatch and of flags. */
-    ARITHMETIC("4801d8 4831c3 48ffc0 4829d8 4821c3 48c1e003 4809d8 4885c0 ebe4"),
+    ARITHMETIC("4801d8 4831c3 48ffc0 4829d8 4821c3 48c1e003 4809d8 4885c0 ebe5"),
     /** Eight loads of 8 bytes from one page and a jump: the TLB's fast path. */
     LOAD("488b06 488b4608 488b4e10 488b5618 488b5e20 488b4628 488b4e30 488b5638 ebdf"),
     /** Eight stores of 8 bytes to one page and a jump. */
@@ -48,9 +48,11 @@ public class GuestLoopBenchmark {
     /**
      * Compare and a conditional jump that is taken every other time, in blocks of two instructions.
      */
-    BRANCH("48ffc0 a801 7402 48ffc3 ebf4"),
+    BRANCH("48ffc0 a801 7403 48ffc3 ebf4"),
     /** A call, a return and a jump: the stack, and blocks of one instruction. */
     CALL("e802000000 ebf9 c3"),
+    /** The same with the function in another page: two ways from region to region. */
+    FAR_CALL("e8fb0f0000 ebf9" + "00".repeat(0x1000 - 7) + "c3"),
     /**
      * Sixteen loads, each from another page and so another entry of the TLB, 64 KiB apart in turn.
      */

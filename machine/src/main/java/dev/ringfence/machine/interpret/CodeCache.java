@@ -20,7 +20,7 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   private final @Nullable CodePage[] pages;
   private final List<TranslatedMemory> processors = new ArrayList<>();
   private int blocks;
-  private int drops;
+  private final List<Runnable> dropListeners = new ArrayList<>();
 
   /** Probes by RAM page and offset. */
   private final Map<Integer, Map<Integer, CodeProbe>> probes = new HashMap<>();
@@ -92,18 +92,20 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     return page != null && page.holdsCode((int) address & 4095, length);
   }
 
-  /** How often code has been dropped; what refers to blocks must be made anew when it changes. */
-  int drops() {
-    return drops;
+  /** Sets who else is told that code has been dropped: whoever keeps blocks. */
+  void onDrop(Runnable listener) {
+    dropListeners.add(listener);
   }
 
   private void drop(int ramPage, CodePage page) {
-    drops++;
     page.invalidate();
     pages[ramPage] = null;
     physical.setCodePage(ramPage, false);
     for (TranslatedMemory memory : processors) {
       memory.leaveBlock = true;
+    }
+    for (Runnable listener : dropListeners) {
+      listener.run();
     }
   }
 

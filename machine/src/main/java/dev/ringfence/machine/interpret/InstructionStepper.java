@@ -64,10 +64,9 @@ public final class InstructionStepper {
     }
     processor.attended();
     if (code != null && execution != null) {
-      execution.begin();
+      execution.begin(state.code64(), 1);
       try {
-        long ripBits = state.code64() ? -1L : 0xffffffffL;
-        execution.run(code, 0, next.offset, ripBits, 1);
+        execution.count(execution.run(code, 0, next.offset, 1), 0);
         memory.leaveBlock = false;
         return null;
       } catch (RestartInstruction e) {

@@ -8,14 +8,17 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses the blocks that are translated together: from a hot one along jumps, calls and returns
- * that stay in its page, through blocks that are warm.
+ * that stay in its page, through blocks that are warm. In both directions, because the block that is
+ * hot first may be the last of its loop, or the return of a function.
  */
 final class RegionChooser {
   /**
@@ -39,21 +42,13 @@ final class RegionChooser {
     if (page == null || seed.secondPage >= 0) {
       return List.copyOf(chosen);
     }
+    Map<Block, List<Block>> neighbours = neighbours(seed, page, processor, warm);
     int operations = seed.operations.length;
     Deque<Block> open = new ArrayDeque<>();
     open.add(seed);
     while (!open.isEmpty()) {
-      Block from = open.poll();
-      for (int target : successors(from)) {
-        Block next = target < 0 || target > 4095 ? null : page.find(0, target);
-        if (next != null
-            && next.valid
-            && !next.probed
-            && next.secondPage < 0
-            && next.heat >= warm
-            && next.translation(processor) == null
-            && operations + next.operations.length <= MOST_OPERATIONS
-            && chosen.add(next)) {
+      for (Block next : neighbours.getOrDefault(open.remove(), List.of())) {
+        if (operations + next.operations.length <= MOST_OPERATIONS && chosen.add(next)) {
           operations += next.operations.length;
           open.add(next);
         }
@@ -62,6 +57,34 @@ final class RegionChooser {
     List<Block> ordered = new ArrayList<>(chosen);
     ordered.sort(Comparator.comparingInt(block -> block.offset));
     return ordered;
+  }
+
+  /** Blocks that may be chosen, and to which others each is linked by a jump, either way. */
+  private static Map<Block, List<Block>> neighbours(
+      Block seed, CodePage page, int processor, int warm) {
+    Map<Block, List<Block>> neighbours = new HashMap<>();
+    for (int offset = 0; offset < 4096; offset++) {
+      Block from = page.find(0, offset);
+      if (from == null || from != seed && !eligible(from, processor, warm)) {
+        continue;
+      }
+      for (int target : successors(from)) {
+        Block to = target < 0 || target > 4095 ? null : page.find(0, target);
+        if (to != null && (to == seed || eligible(to, processor, warm))) {
+          neighbours.computeIfAbsent(from, key -> new ArrayList<>()).add(to);
+          neighbours.computeIfAbsent(to, key -> new ArrayList<>()).add(from);
+        }
+      }
+    }
+    return neighbours;
+  }
+
+  private static boolean eligible(Block block, int processor, int warm) {
+    return block.valid
+        && !block.probed
+        && block.secondPage < 0
+        && block.heat >= warm
+        && block.translation(processor) == null;
   }
 
   /** Offsets in the page to which a block leads, so far as its last operation tells. */

@@ -43,21 +43,19 @@ final class TranslatedBlocks {
   private final ProcessorState state;
   private final TranslatedMemory memory;
   private final BlockFinder finder;
-  private final CodeCache cache;
   private final Execution execution;
   private final Translator translator;
   private final @Nullable Jump[] jumps = new Jump[JUMPS];
   private @Nullable Block toInterpret;
 
-  /** {@link CodeCache#drops} when the jumps were made. */
-  private int drops;
+  /** Whether there is anything in {@link #jumps}. */
+  private boolean anyJumps;
 
   private final boolean forced;
   private final int index;
   private boolean lastTranslated;
 
   TranslatedBlocks(Processor processor, BlockFinder finder, CodeCache cache) {
-    this.cache = cache;
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
@@ -66,6 +64,15 @@ final class TranslatedBlocks {
     this.translator = new Translator(processor, execution);
     this.forced = cache.translation() == TranslationMode.FORCED;
     this.index = processor.index();
+    cache.onDrop(this::forgetJumps);
+  }
+
+  /** Code has been dropped; jumps may lead to it. */
+  private void forgetJumps() {
+    if (anyJumps) {
+      Arrays.fill(jumps, null);
+      anyJumps = false;
+    }
   }
 
   /** Whether there was a translation of the last block that was executed. */
@@ -81,63 +88,83 @@ final class TranslatedBlocks {
   /**
    * Runs translated code for as long as there is some at RIP.
    *
-   * @return the block at RIP, which is to be interpreted, or null if the time is up or the
-   *     processor needs attention
+   * <p>Constraint: every thirty instructions a region is left for another one, so the way from one to
+   * the next is a fifth of all time. What was executed is counted only when somebody wants to know.
+   *
+   * @return the block at RIP, which is to be interpreted, or null if the time is up or the processor
+   *     needs attention
    * @throws ProcessorException of the instruction at RIP
    */
   @Nullable Block run(long until) {
     translator.collect();
     boolean code64 = state.code64();
-    long ripBits = code64 ? -1L : 0xffffffffL;
     boolean translated = false;
-    execution.begin();
+    int remaining = remaining(until);
+    execution.begin(code64, remaining);
     try {
       while (!processor.needsAttention()) {
-        long left = until - processor.time();
-        if (left <= 0) {
-          return null;
-        }
-        if (drops != cache.drops()) {
-          drops = cache.drops();
-          Arrays.fill(jumps, null);
+        if (remaining == 0) {
+          // Before the fetch, whose page fault would come too early.
+          execution.count(0, 0);
+          remaining = remaining(until);
+          execution.count(0, remaining);
+          if (remaining == 0) {
+            return null;
+          }
         }
         Jump jump = jump(code64);
         lastTranslated = jump != null;
         if (jump == null) {
+          execution.count(remaining, remaining);
           return toInterpret;
         }
-        int remaining = (int) Math.min(left, LONGEST_RUN);
         if (jump.instructions > remaining) {
-          return finder.find();
+          execution.count(remaining, 0);
+          remaining = remaining(until);
+          execution.count(0, remaining);
+          if (jump.instructions > remaining) {
+            return finder.find();
+          }
         }
         translated = true;
-        execution.run(jump.code, jump.entry, jump.offset, ripBits, remaining);
-        memory.leaveBlock = false;
+        remaining = execution.run(jump.code, jump.entry, jump.offset, remaining);
         translated = false;
-        if (execution.takeModesChanged()) {
-          // Most such instructions leave nothing to attend to: going out to look each time took a
-          // tenth of all time. A timer may have been armed, and then the time given is too long.
+        if (memory.leaveBlock) {
+          memory.leaveBlock = false;
+        }
+        if (execution.modesChanged()) {
+          execution.count(remaining, 0);
+          // Most such instructions leave nothing to attend to. A timer may have been armed, and then
+          // the time given is too long.
           if (processor.mustAttend() || processor.clock().nextDeadline() < until) {
             processor.requestAttention();
-            return null;
           }
           code64 = state.code64();
-          ripBits = code64 ? -1L : 0xffffffffL;
+          remaining = remaining(until);
+          execution.begin(code64, remaining);
           finder.forget();
         }
       }
+      execution.count(remaining, remaining);
       return null;
     } catch (RestartInstruction e) {
       execution.undo();
     } catch (ProcessorException e) {
       if (translated) {
         execution.undo();
+      } else {
+        execution.count(remaining, remaining);
       }
       throw e;
     } finally {
       execution.end();
     }
     return finder.find();
+  }
+
+  /** Instructions that may be executed now; none if the time is up. */
+  private int remaining(long until) {
+    return (int) Math.max(0, Math.min(until - processor.time(), LONGEST_RUN));
   }
 
   /**
@@ -209,6 +236,7 @@ final class TranslatedBlocks {
     // A block in two pages is there only if both are, so it is looked for each time.
     if (code64 && block.secondPage < 0 && isThere(jump)) {
       jumps[slot] = jump;
+      anyJumps = true;
     }
     return jump;
   }

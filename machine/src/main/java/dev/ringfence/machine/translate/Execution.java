@@ -47,11 +47,16 @@ public final class Execution {
   }
 
   /**
-   * Before translated code runs: accesses that must leave it restart their instruction. {@link
-   * #end} follows whatever happens.
+   * Before translated code runs: accesses that must leave it restart their instruction. {@link #end}
+   * follows whatever happens.
+   *
+   * @param instructions that it may execute
    */
-  public void begin() {
+  public void begin(boolean code64, int instructions) {
     memory.restarts = true;
+    modesChanged = false;
+    ripMask = code64 ? -1L : 0xffffffffL;
+    counted = instructions;
   }
 
   /** After translated code, and after exceptions that came out of it. */
@@ -60,35 +65,43 @@ public final class Execution {
   }
 
   /**
-   * Runs translated code from the block at RIP on, and counts its instructions.
+   * Runs translated code from the block at RIP on. Instructions are counted by {@link #count}, or on
+   * the way where somebody wants to know.
    *
    * @param entryOffset offset of the block in its page
-   * @param bits of RIP that the code has
-   * @throws ProcessorException of an instruction, and {@link RestartInstruction}; {@link #undo}
-   *     then makes the state exact
+   * @param remaining instructions that may be executed
+   * @return what is left of them
+   * @throws ProcessorException of an instruction, and {@link RestartInstruction}; {@link #undo} then
+   *     makes the state exact
    */
-  public void run(TranslatedCode code, int entry, int entryOffset, long bits, int remaining) {
+  public int run(TranslatedCode code, int entry, int entryOffset, int remaining) {
     long pageStart = state.rip - entryOffset;
     base = pageStart;
-    ripMask = bits;
-    counted = remaining;
-    int left = code.run(entry, pageStart, remaining);
-    processor.complete(counted - left);
+    return code.run(entry, pageStart, remaining);
   }
 
   /**
-   * Whether translated code has ended with an instruction that may have changed modes, privilege or
-   * the interrupt flag, since this was asked last.
+   * Counts the instructions that were executed since {@link #begin} and goes on with another number.
+   *
+   * @param remaining what is left
+   * @param instructions that may be executed from now on
    */
-  public boolean takeModesChanged() {
-    boolean changed = modesChanged;
-    modesChanged = false;
-    return changed;
+  public void count(int remaining, int instructions) {
+    processor.complete(counted - remaining);
+    counted = instructions;
   }
 
   /**
-   * After an exception came out of {@link #run}: RIP is that of the instruction that raised it,
-   * which has had no effect, and the instructions before it are counted.
+   * Whether translated code has ended with an instruction that may have changed modes, privilege,
+   * the interrupt flag or the processor's time.
+   */
+  public boolean modesChanged() {
+    return modesChanged;
+  }
+
+  /**
+   * After an exception came out of {@link #run}: RIP is that of the instruction that raised it, which
+   * has had no effect, and the instructions before it are counted.
    */
   public void undo() {
     // Helpers of the processor had RIP advanced.
