@@ -248,7 +248,9 @@ final class TranslatedBlocks {
         RegionChooser.region(blocks, page != null && seed.secondPage < 0, state.code64());
     blocks.forEach(block -> block.heat = -1);
     if (!forced) {
-      translator.request(region, (code, entry) -> install(blocks, code, entry));
+      translator.request(
+          region,
+          (first, count, code, entry) -> install(blocks.subList(first, first + count), code, entry));
       return null;
     }
     try {

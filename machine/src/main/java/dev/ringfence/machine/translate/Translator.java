@@ -83,17 +83,38 @@ public final class Translator {
     return new Counts(classes, regions, blocks, bytes, nanoseconds, failures);
   }
 
-  /**
-   * Is told of the code of a region.
-   *
-   * <p>The entry of its block n is {@code firstEntry + n}.
-   */
+  /** Is told of the code of a region, or of parts of one that was too large. */
   @FunctionalInterface
   public interface Installer {
-    void install(TranslatedCode code, int firstEntry);
+    /**
+     * Blocks have code.
+     *
+     * @param first index of the first of them in the region
+     * @param count how many
+     * @param firstEntry the entry of the first; that of the next is one more, and so on
+     */
+    void install(int first, int count, TranslatedCode code, int firstEntry);
   }
 
-  private record Request(Region region, Installer installer) {}
+  /** A region, or the part of it from a block on. */
+  private record Request(Region region, int first, Installer installer) {
+    /** Both halves; none of a block that is alone. */
+    List<Request> split() {
+      int blocks = region.blocks().size();
+      return blocks == 1 ? List.of() : List.of(part(0, blocks / 2), part(blocks / 2, blocks));
+    }
+
+    private Request part(int from, int to) {
+      return new Request(
+          new Region(region.blocks().subList(from, to), region.linked(), region.code64()),
+          first + from,
+          installer);
+    }
+
+    void install(TranslatedCode code, int firstEntry) {
+      installer.install(first, region.blocks().size(), code, firstEntry);
+    }
+  }
 
   /**
    * Translates in the background.
@@ -101,7 +122,7 @@ public final class Translator {
    * @param installer called by a later {@link #collect} with the code
    */
   public void request(Region region, Installer installer) {
-    requests.add(new Request(region, installer));
+    requests.add(new Request(region, 0, installer));
     if (scheduled.compareAndSet(false, true)) {
       ScheduledFuture<?> unused =
           BACKGROUND.schedule(this::translateRequests, GATHERING, TimeUnit.MILLISECONDS);
@@ -136,8 +157,11 @@ public final class Translator {
                 () -> finished.add(() -> install(done, code)), COMPILATION, TimeUnit.MILLISECONDS);
         return;
       } catch (TooLargeException e) {
-        failed();
-        batch.remove(e.region);
+        Request large = batch.remove(e.region);
+        batch.addAll(large.split());
+        if (large.region.blocks().size() == 1) {
+          failed();
+        }
       } catch (LinkageError e) {
         failed();
         return;
@@ -147,7 +171,7 @@ public final class Translator {
 
   private static void install(List<Request> batch, TranslatedCode code) {
     for (int i = 0; i < batch.size(); i++) {
-      batch.get(i).installer.install(code, TranslatedCode.entry(i, 0));
+      batch.get(i).install(code, TranslatedCode.entry(i, 0));
     }
   }
 
