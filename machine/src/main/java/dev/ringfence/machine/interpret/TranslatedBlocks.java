@@ -180,6 +180,9 @@ final class TranslatedBlocks {
     final int offset;
     final int instructions;
 
+    /** The RAM page of the last bytes if they are in the page that follows, else -1. */
+    final int secondPage;
+
     /** {@link TranslatedMemory#fetchEpoch} when the page was last found where it was. */
     int epoch;
 
@@ -191,6 +194,7 @@ final class TranslatedBlocks {
       this.entry = translation.entry();
       this.offset = block.offset;
       this.instructions = block.instructions;
+      this.secondPage = block.secondPage;
     }
   }
 
@@ -208,13 +212,20 @@ final class TranslatedBlocks {
   }
 
   private boolean isThere(Jump jump) {
-    int fetch = TranslatedMemory.entry(jump.rip);
-    if (memory.fetchTable[fetch] == (jump.rip & PAGE | jump.context)
-        && memory.fetchTable[fetch + 1] == jump.ramPage) {
+    if (isFetched(jump.rip, jump.context, jump.ramPage)
+        && (jump.secondPage < 0
+            || isFetched((jump.rip | 0xfff) + 1, jump.context, jump.secondPage))) {
       jump.epoch = memory.fetchEpoch;
       return true;
     }
     return false;
+  }
+
+  /** Whether a fetch at an address hits the fast table and finds a RAM page. */
+  private boolean isFetched(long linear, long context, int ramPage) {
+    int fetch = TranslatedMemory.entry(linear);
+    return memory.fetchTable[fetch] == (linear & PAGE | context)
+        && memory.fetchTable[fetch + 1] == ramPage;
   }
 
   private @Nullable Jump find(int slot, boolean code64) {
@@ -233,8 +244,7 @@ final class TranslatedBlocks {
     int fetch = TranslatedMemory.entry(state.rip);
     Jump jump =
         new Jump(state.rip, memory.context, (int) memory.fetchTable[fetch + 1], block, translation);
-    // A block in two pages is there only if both are, so it is looked for each time.
-    if (code64 && block.secondPage < 0 && isThere(jump)) {
+    if (code64 && isThere(jump)) {
       jumps[slot] = jump;
       anyJumps = true;
     }
