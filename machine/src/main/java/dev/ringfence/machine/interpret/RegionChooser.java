@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses the blocks that are translated together: from a hot one along jumps, calls and returns
- * that stay in its page, through blocks that are warm. In both directions, because the block that is
- * hot first may be the last of its loop, or the return of a function.
+ * that stay in its page, through blocks that are warm. In both directions, because the block that
+ * is hot first may be the last of its loop, or the return of a function.
  */
 final class RegionChooser {
   /**

@@ -88,11 +88,12 @@ final class TranslatedBlocks {
   /**
    * Runs translated code for as long as there is some at RIP.
    *
-   * <p>Constraint: every thirty instructions a region is left for another one, so the way from one to
-   * the next is a fifth of all time. What was executed is counted only when somebody wants to know.
+   * <p>Constraint: every thirty instructions a region is left for another one, so the way from one
+   * to the next is a fifth of all time. What was executed is counted only when somebody wants to
+   * know.
    *
-   * @return the block at RIP, which is to be interpreted, or null if the time is up or the processor
-   *     needs attention
+   * @return the block at RIP, which is to be interpreted, or null if the time is up or the
+   *     processor needs attention
    * @throws ProcessorException of the instruction at RIP
    */
   @Nullable Block run(long until) {
@@ -134,7 +135,8 @@ final class TranslatedBlocks {
         }
         if (execution.modesChanged()) {
           execution.count(remaining, 0);
-          // Most such instructions leave nothing to attend to. A timer may have been armed, and then
+          // Most such instructions leave nothing to attend to. A timer may have been armed, and
+          // then
           // the time given is too long.
           if (processor.mustAttend() || processor.clock().nextDeadline() < until) {
             processor.requestAttention();
@@ -260,7 +262,8 @@ final class TranslatedBlocks {
     if (!forced) {
       translator.request(
           region,
-          (first, count, code, entry) -> install(blocks.subList(first, first + count), code, entry));
+          (first, count, code, entry) ->
+              install(blocks.subList(first, first + count), code, entry));
       return null;
     }
     try {

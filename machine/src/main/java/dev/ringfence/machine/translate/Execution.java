@@ -47,8 +47,8 @@ public final class Execution {
   }
 
   /**
-   * Before translated code runs: accesses that must leave it restart their instruction. {@link #end}
-   * follows whatever happens.
+   * Before translated code runs: accesses that must leave it restart their instruction. {@link
+   * #end} follows whatever happens.
    *
    * @param instructions that it may execute
    */
@@ -65,14 +65,14 @@ public final class Execution {
   }
 
   /**
-   * Runs translated code from the block at RIP on. Instructions are counted by {@link #count}, or on
-   * the way where somebody wants to know.
+   * Runs translated code from the block at RIP on. Instructions are counted by {@link #count}, or
+   * on the way where somebody wants to know.
    *
    * @param entryOffset offset of the block in its page
    * @param remaining instructions that may be executed
    * @return what is left of them
-   * @throws ProcessorException of an instruction, and {@link RestartInstruction}; {@link #undo} then
-   *     makes the state exact
+   * @throws ProcessorException of an instruction, and {@link RestartInstruction}; {@link #undo}
+   *     then makes the state exact
    */
   public int run(TranslatedCode code, int entry, int entryOffset, int remaining) {
     long pageStart = state.rip - entryOffset;
@@ -81,7 +81,8 @@ public final class Execution {
   }
 
   /**
-   * Counts the instructions that were executed since {@link #begin} and goes on with another number.
+   * Counts the instructions that were executed since {@link #begin} and goes on with another
+   * number.
    *
    * @param remaining what is left
    * @param instructions that may be executed from now on
@@ -100,8 +101,8 @@ public final class Execution {
   }
 
   /**
-   * After an exception came out of {@link #run}: RIP is that of the instruction that raised it, which
-   * has had no effect, and the instructions before it are counted.
+   * After an exception came out of {@link #run}: RIP is that of the instruction that raised it,
+   * which has had no effect, and the instructions before it are counted.
    */
   public void undo() {
     // Helpers of the processor had RIP advanced.
