@@ -81,15 +81,9 @@ final class BootCommand implements Callable<Integer> {
       description = "Go on from a snapshot instead of booting.")
   private @Nullable Path snapshotFile;
 
-  @Option(
-      names = "--fresh",
-      description = "Boot even if there is a snapshot of this guest in the cache, and replace it.")
-  private boolean fresh;
+  @Mixin private FreshOption freshOption = new FreshOption();
 
-  @Option(
-      names = "--profile",
-      description = "Tell where instructions and the host's time went, by guest function.")
-  private boolean profile;
+  @Mixin private ProfileOption profileOption = new ProfileOption();
 
   @Override
   public Integer call() throws IOException, InterruptedException {
@@ -104,7 +98,11 @@ final class BootCommand implements Callable<Integer> {
       Manifest earlier = Manifest.read(replayFile);
       PreparedGuest guest = preparation.prepare(earlier.guestRequest());
       earlier.checkImages(replayFile.toString(), guest);
-      return boot(guest, earlier.configuration(), earlier.guestRequest(), earlier);
+      return boot(
+          guest,
+          guestOptions.translation().applyTo(earlier.configuration()),
+          earlier.guestRequest(),
+          earlier);
     }
     boolean interactive = guestOptions.command() == null && InteractiveConsole.hasTerminal();
     GuestRequest request =
@@ -129,7 +127,8 @@ final class BootCommand implements Callable<Integer> {
     Function<Machine, GuestSession> connect =
         machine -> session(machine, guest.assignment(), command, request.verbose());
     BootSnapshots snapshots =
-        new BootSnapshots(GuestCache.ofUser(), fresh, Ringfence.Version.RINGFENCE, this::progress);
+        new BootSnapshots(
+            GuestCache.ofUser(), freshOption.fresh(), Ringfence.Version.RINGFENCE, this::progress);
     BootSnapshots.Start start =
         earlier == null
             ? snapshots.start(guest, configuration, connect, List.of())
@@ -157,7 +156,8 @@ final class BootCommand implements Callable<Integer> {
     guestOptions.checkNothingBesideSnapshot();
     Snapshot snapshot = Snapshot.open(file);
     Manifest manifest = Manifest.parse(file.toString(), snapshot.manifest());
-    try (Machine machine = new Machine(manifest.configuration())) {
+    try (Machine machine =
+        new Machine(guestOptions.translation().applyTo(manifest.configuration()))) {
       GuestRequest request = manifest.guestRequest();
       boolean command = request.command() != null;
       // Of no use if the guest has been told already.
@@ -191,7 +191,7 @@ final class BootCommand implements Callable<Integer> {
     RunSummary summary = new RunSummary(session.machine());
     int status = ExitStatus.DEFECT;
     String end = "failed";
-    Profiler profiler = profile ? Profiler.start(session.machine()) : null;
+    Profiler profiler = profileOption.profile() ? Profiler.start(session.machine()) : null;
     try {
       StopReason reason;
       if (command || replay) {

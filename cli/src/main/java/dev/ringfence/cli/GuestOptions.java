@@ -16,24 +16,9 @@ import picocli.CommandLine.Option;
 
 /** Options that say what is booted on what machine. */
 final class GuestOptions {
-  static final long DEFAULT_MEMORY = 512L << 20;
-
   private static final String WRITABLE = ":writable";
 
-  @Option(
-      names = "--kernel",
-      paramLabel = "FILE",
-      description = {
-        "Linux bzImage, kernel .deb, Multiboot 1 or ELF image.",
-        "Default: the kernel that linux-image-cloud-amd64 depends on, fetched with apt-get."
-      })
-  private @Nullable Path kernel;
-
-  @Option(
-      names = "--initrd",
-      paramLabel = "FILE",
-      description = "An initramfs of your own; default: one built from busybox and packages.")
-  private @Nullable Path initrd;
+  @Mixin private MachineOptions machine = new MachineOptions();
 
   @Option(
       names = "--package",
@@ -56,36 +41,8 @@ final class GuestOptions {
       description = "A raw image as virtio disk; writes are dropped at the end unless :writable.")
   private List<String> disks = new ArrayList<>();
 
-  @Option(
-      names = "--append",
-      paramLabel = "TEXT",
-      defaultValue = "",
-      description = "More for the command line of the kernel.")
-  private String append = "";
-
-  @Option(
-      names = "--memory",
-      paramLabel = "SIZE",
-      converter = MemorySize.class,
-      description = "RAM, for example 512M or 4G. Default: 512M, more if the initramfs wants it.")
-  private @Nullable Long memory;
-
   @Option(names = "--cpus", paramLabel = "N", defaultValue = "1", description = "Processors.")
   private int cpus = 1;
-
-  @Option(
-      names = "--cpu",
-      paramLabel = "MODEL",
-      defaultValue = MachineConfiguration.DEFAULT_CPU_MODEL,
-      description = "Processor model. Default: ${DEFAULT-VALUE}.")
-  private String cpuModel = MachineConfiguration.DEFAULT_CPU_MODEL;
-
-  @Option(
-      names = "--seed",
-      paramLabel = "N",
-      defaultValue = "1",
-      description = "Seed of the machine's random numbers (RDRAND). Default: ${DEFAULT-VALUE}.")
-  private long seed = 1;
 
   @Option(
       names = "--debug-exit-port",
@@ -104,10 +61,16 @@ final class GuestOptions {
   @Option(names = "--verbose", description = "Show the kernel's messages.")
   private boolean verbose;
 
-  @Mixin private TranslationOption translation = new TranslationOption();
-
   GuestRequest request(@Nullable String terminal) {
-    return new GuestRequest(kernel, initrd, packages, overlays, command, append, terminal, verbose);
+    return new GuestRequest(
+        machine.kernel(),
+        machine.initrd(),
+        packages,
+        overlays,
+        command,
+        machine.append(),
+        terminal,
+        verbose);
   }
 
   @Nullable String command() {
@@ -118,23 +81,27 @@ final class GuestOptions {
     return verbose;
   }
 
+  /** How the machine executes, which a snapshot or a manifest does not settle. */
+  TranslationOption translation() {
+    return machine.translation();
+  }
+
   /** The machine for a guest; memory that was not chosen is enough for it. */
   MachineConfiguration configuration(PreparedGuest guest, Consumer<String> progress) {
-    long bytes = memory == null ? DEFAULT_MEMORY : memory;
-    if (memory == null && guest.unpackedBytes() > 0 && guest.memoryNeeded() > bytes) {
+    Long chosen = machine.memory();
+    long bytes = chosen == null ? MachineOptions.DEFAULT_MEMORY : chosen;
+    if (chosen == null && guest.unpackedBytes() > 0 && guest.memoryNeeded() > bytes) {
       bytes = guest.memoryNeeded();
       progress.accept(
           "memory: %d MiB, because the initramfs unpacks to %d MiB"
               .formatted(bytes >> 20, guest.unpackedBytes() >> 20));
     }
-    MachineConfiguration machine =
-        MachineConfiguration.of(bytes, cpus)
-            .withCpuModel(cpuModel)
-            .withSeed(seed)
+    MachineConfiguration configuration =
+        machine
+            .applyTo(MachineConfiguration.of(bytes, cpus))
             .withDisks(disks.stream().map(GuestOptions::disk).toList());
     guest.checkMemory(bytes);
-    machine = translation.applyTo(machine);
-    return guest.image().isLinux() ? machine : machine.withTestDevices(debugExitPort);
+    return guest.image().isLinux() ? configuration : configuration.withTestDevices(debugExitPort);
   }
 
   private static Disk disk(String text) {
@@ -149,13 +116,10 @@ final class GuestOptions {
 
   /** Whether anything was given that a snapshot already settles. */
   void checkNothingBesideSnapshot() {
-    if (kernel != null
-        || initrd != null
+    if (machine.chosen()
         || !packages.isEmpty()
         || !overlays.isEmpty()
         || !disks.isEmpty()
-        || !append.isEmpty()
-        || memory != null
         || cpus != 1
         || command != null) {
       throw new BadInputException(

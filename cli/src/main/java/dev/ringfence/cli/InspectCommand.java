@@ -112,7 +112,7 @@ final class InspectCommand implements Callable<Integer> {
     GuestRequest request =
         new GuestRequest(null, null, List.of(), List.of(), "true", "", null, false);
     PreparedGuest guest = preparation().prepare(request);
-    MachineConfiguration configuration = MachineConfiguration.of(GuestOptions.DEFAULT_MEMORY, 1);
+    MachineConfiguration configuration = MachineConfiguration.of(MachineOptions.DEFAULT_MEMORY, 1);
     BootSnapshots snapshots =
         new BootSnapshots(GuestCache.ofUser(), false, Ringfence.Version.RINGFENCE, this::progress);
     Function<Machine, GuestSession> connect = machine -> session(machine, guest);

@@ -60,8 +60,6 @@ import picocli.CommandLine.Spec;
       "Workloads: docs/workloads.md. Policies: docs/policies.md."
     })
 final class RunCommand implements Callable<Integer> {
-  private static final long DEFAULT_MEMORY = 512L << 20;
-
   /** How long results may take to be written after Ctrl-C. */
   private static final int SECONDS_TO_WRITE = 60;
 
@@ -74,8 +72,6 @@ final class RunCommand implements Callable<Integer> {
       description = "A shipped workload or a YAML file. Default: mixed.")
   private @Nullable String workloadName;
 
-  @Mixin private TranslationOption translation = new TranslationOption();
-
   @Option(
       names = "--policy",
       paramLabel = "P",
@@ -83,47 +79,13 @@ final class RunCommand implements Callable<Integer> {
       description = "Built-in policies or YAML files. Default: all that are built in.")
   private List<String> policies = new ArrayList<>();
 
-  @Option(
-      names = "--kernel",
-      paramLabel = "FILE",
-      description = "Linux bzImage or kernel .deb. Default: Debian's cloud kernel.")
-  private @Nullable Path kernel;
-
-  @Option(
-      names = "--initrd",
-      paramLabel = "FILE",
-      description = "An initramfs that is the workload itself, from user mode to power-off.")
-  private @Nullable Path initrd;
-
-  @Option(
-      names = "--append",
-      paramLabel = "TEXT",
-      defaultValue = "",
-      description = "More for the command line of the kernel.")
-  private String append = "";
-
-  @Option(
-      names = "--cpu",
-      paramLabel = "MODEL",
-      defaultValue = MachineConfiguration.DEFAULT_CPU_MODEL,
-      description = "Processor model, and so costs. Default: ${DEFAULT-VALUE}.")
-  private String cpuModel = MachineConfiguration.DEFAULT_CPU_MODEL;
+  @Mixin private MachineOptions machineOptions = new MachineOptions();
 
   @Option(
       names = "--costs",
       paramLabel = "MODEL",
       description = "Costs of another processor model, or a YAML file. Default: those of --cpu.")
   private @Nullable String costs;
-
-  @Option(
-      names = "--memory",
-      paramLabel = "SIZE",
-      converter = MemorySize.class,
-      description = "RAM. Default: what the workload says, or 512M.")
-  private @Nullable Long memory;
-
-  @Option(names = "--seed", paramLabel = "N", defaultValue = "1", description = "Seed of RDRAND.")
-  private long seed = 1;
 
   @Option(
       names = "--out",
@@ -139,18 +101,12 @@ final class RunCommand implements Callable<Integer> {
       description = "Leave the kernel's own mitigations on. Default: mitigations=off nopti.")
   private boolean guestMitigations;
 
-  @Option(
-      names = "--fresh",
-      description = "Boot even if there is a snapshot of this guest in the cache, and replace it.")
-  private boolean fresh;
+  @Mixin private FreshOption freshOption = new FreshOption();
+
+  @Mixin private ProfileOption profileOption = new ProfileOption();
 
   @Option(names = "--verbose", description = "Show the guest's console and output.")
   private boolean verbose;
-
-  @Option(
-      names = "--profile",
-      description = "Tell where instructions and the host's time went, by guest function.")
-  private boolean profile;
 
   @Override
   public Integer call() throws IOException {
@@ -159,11 +115,11 @@ final class RunCommand implements Callable<Integer> {
     for (String name : policies.isEmpty() ? Policy.builtIn() : policies) {
       chosen.add(Policy.load(name));
     }
-    CostModel model = CostModel.load(costs == null ? cpuModel : costs);
+    CostModel model = CostModel.load(costs == null ? machineOptions.cpuModel() : costs);
     GuestCache cache = GuestCache.ofUser();
     GuestPreparation preparation = new GuestPreparation(cache, this::say);
     Experiment experiment =
-        initrd == null
+        machineOptions.initrd() == null
             ? ofWorkload(cache, preparation, chosen, model)
             : ofInitramfs(preparation, chosen, model);
     Path out = folder == null ? Path.of("runs", experiment.name()) : folder;
@@ -178,13 +134,13 @@ final class RunCommand implements Callable<Integer> {
     say("preparing workload " + workload.name());
     PreparedWorkload prepared =
         new WorkloadPreparation(cache, preparation, this::say)
-            .prepare(workload, kernel, commandLine(), false);
+            .prepare(workload, machineOptions.kernel(), commandLine(), false);
     return new Experiment(
         workload.name(),
         workload.description(),
         prepared.guest(),
         prepared.request(),
-        machine(prepared.configuration()),
+        machineOptions.applyTo(prepared.configuration()),
         workload.phases(),
         false,
         workload.maximumInstructions(),
@@ -202,15 +158,23 @@ final class RunCommand implements Callable<Integer> {
               + workloadName);
     }
     GuestRequest request =
-        new GuestRequest(kernel, initrd, List.of(), List.of(), null, commandLine(), null, false);
+        new GuestRequest(
+            machineOptions.kernel(),
+            machineOptions.initrd(),
+            List.of(),
+            List.of(),
+            null,
+            commandLine(),
+            null,
+            false);
     PreparedGuest guest = preparation.prepare(request);
-    String name = String.valueOf(Path.of(String.valueOf(initrd)).getFileName());
+    String name = String.valueOf(Path.of(String.valueOf(machineOptions.initrd())).getFileName());
     return new Experiment(
         name.replaceAll("[^A-Za-z0-9.-]", "-"),
         "The initramfs " + name + ", from its first process to power-off.",
         guest,
         request,
-        machine(MachineConfiguration.of(DEFAULT_MEMORY, 1)),
+        machineOptions.applyTo(MachineConfiguration.of(MachineOptions.DEFAULT_MEMORY, 1)),
         List.of(),
         true,
         Workload.DEFAULT_MAXIMUM_INSTRUCTIONS,
@@ -222,13 +186,7 @@ final class RunCommand implements Callable<Integer> {
 
   private String commandLine() {
     String mitigations = guestMitigations ? "" : Experiment.WITHOUT_MITIGATIONS + " ";
-    return (mitigations + append).strip();
-  }
-
-  private MachineConfiguration machine(MachineConfiguration configuration) {
-    MachineConfiguration chosen =
-        translation.applyTo(configuration.withCpuModel(cpuModel).withSeed(seed));
-    return memory == null ? chosen : chosen.withMemory(memory);
+    return (mitigations + machineOptions.append()).strip();
   }
 
   private static void checkFolder(Path out) {
@@ -254,8 +212,9 @@ final class RunCommand implements Callable<Integer> {
             verbose ? err : nowhere,
             verbose ? err : nowhere,
             progress::show,
-            new BootSnapshots(GuestCache.ofUser(), fresh, Ringfence.Version.RINGFENCE, this::say));
-    run.setProfiling(profile);
+            new BootSnapshots(
+                GuestCache.ofUser(), freshOption.fresh(), Ringfence.Version.RINGFENCE, this::say));
+    run.setProfiling(profileOption.profile());
     CountDownLatch written = new CountDownLatch(1);
     Thread onInterrupt =
         new Thread(() -> {
