@@ -115,6 +115,9 @@ final class RunCommand implements Callable<Integer> {
     for (String name : policies.isEmpty() ? Policy.builtIn() : policies) {
       chosen.add(Policy.load(name));
     }
+    if (folder != null) {
+      checkFolder(folder);
+    }
     CostModel model = CostModel.load(costs == null ? machineOptions.cpuModel() : costs);
     GuestCache cache = GuestCache.ofUser();
     GuestPreparation preparation = new GuestPreparation(cache, this::say);
@@ -194,7 +197,9 @@ final class RunCommand implements Callable<Integer> {
       Files.createDirectories(out);
     } catch (IOException e) {
       throw new BadInputException(
-          "--out %s: expected a folder that can be written, found %s".formatted(out, e), e);
+          "--out %s: expected a folder that can be written, found %s"
+              .formatted(out, BadInputException.reason(e)),
+          e);
     }
     if (!Files.isWritable(out)) {
       throw new BadInputException(
@@ -264,8 +269,12 @@ final class RunCommand implements Callable<Integer> {
     PrintWriter terminal = spec.commandLine().getOut();
     TextReport.lines(result).forEach(terminal::println);
     terminal.flush();
-    ResultFile.write(result, out.resolve(ResultFile.NAME));
-    HtmlReport.write(result, out.resolve(HtmlReport.NAME));
+    write(
+        "the tables above are all that is kept of the run",
+        () -> ResultFile.write(result, out.resolve(ResultFile.NAME)));
+    write(
+        "all counts are in " + out.resolve(ResultFile.NAME),
+        () -> HtmlReport.write(result, out.resolve(HtmlReport.NAME)));
     terminal.println();
     terminal.println("Report: " + out.resolve(HtmlReport.NAME));
     terminal.println("Counts: " + out.resolve(ResultFile.NAME));
@@ -278,6 +287,21 @@ final class RunCommand implements Callable<Integer> {
             result.manifest().result() == null ? 0 : result.manifest().result().instructions(),
             seconds,
             result.manifest().bootSnapshot() == null ? "" : ", the boot from a snapshot"));
+  }
+
+  /**
+   * Writes a file of the result.
+   *
+   * @param kept what there is of the run if that fails
+   */
+  private static void write(String kept, Runnable writing) {
+    try {
+      writing.run();
+    } catch (BadInputException e) {
+      throw new BadInputException(
+          "%s; %s. Make room, or choose another folder with --out".formatted(e.getMessage(), kept),
+          e);
+    }
   }
 
   private void say(String line) {

@@ -87,6 +87,7 @@ final class SnapshotCommand implements Runnable {
                 guestOptions.verbose() ? System.err : OutputStream.nullOutputStream(),
                 OutputStream.nullOutputStream(),
                 true);
+        session.setUnattended();
         RunSummary summary = new RunSummary(machine);
         Optional<StopReason> end =
             at == null ? untilStarted(session) : session.runUntilInstruction(at);

@@ -133,6 +133,9 @@ final class BadInputTest {
         "--policy",
         write("mine.yaml", policy).toString());
     assertRefused("found mixed", "run", "mixed", "--initrd", KERNEL.toString());
+    String file = write("file", new byte[1]).toString();
+    assertRefused("found a file of that name", "run", "--out", file);
+    assertRefused("found Not a directory", "run", "--out", file + "/below");
     assertRefused("no such file", "explain", folder.resolve("none").toString(), "--policy", "kpti");
   }
 }

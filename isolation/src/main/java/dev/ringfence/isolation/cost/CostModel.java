@@ -8,7 +8,6 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -83,10 +82,7 @@ public record CostModel(
       return parse(text, nameOrFile);
     } catch (IOException | InvalidPathException e) {
       throw new BadInputException(
-          nameOrFile
-              + ": expected a readable cost model, found "
-              + (e instanceof NoSuchFileException ? "no such file" : e.getMessage()),
-          e);
+          nameOrFile + ": expected a readable cost model, found " + BadInputException.reason(e), e);
     }
   }
 

@@ -137,6 +137,7 @@ public final class IsolationRun {
     AllocationHistory allocations = image == null ? null : new AllocationHistory();
     BootSnapshots.Start start = start(allocations);
     GuestSession session = start.session();
+    session.setUnattended();
     try (Machine machine = session.machine()) {
       Manifest manifest =
           Manifest.of(version, experiment.configuration(), experiment.request(), experiment.guest())

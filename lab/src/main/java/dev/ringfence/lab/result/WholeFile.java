@@ -43,7 +43,8 @@ public final class WholeFile {
       } catch (IOException again) {
         e.addSuppressed(again);
       }
-      throw new BadInputException("%s: %s cannot be written: %s".formatted(file, what, e), e);
+      throw new BadInputException(
+          "%s: %s cannot be written: %s".formatted(file, what, BadInputException.reason(e)), e);
     }
   }
 }

@@ -43,6 +43,12 @@ public final class GuestSession implements Stateful {
   /** How long a kernel may go on after the first line of a panic, to print the rest. */
   private static final long PANIC_NANOSECONDS = 500_000_000;
 
+  /**
+   * How long an unattended guest may execute nothing: an hour of its time. Kernels that are up wake
+   * within seconds, whatever their processes wait for.
+   */
+  private static final long LONGEST_WAIT = 3_600_000_000_000L;
+
   private static final long NEVER = Long.MAX_VALUE;
 
   /** More console output than a boot has; a snapshot of one that has more is not of use. */
@@ -64,6 +70,9 @@ public final class GuestSession implements Stateful {
   private long consoleBytes;
   private int panicSeen;
   private long panicDeadline = NEVER;
+  private boolean unattended;
+  private long instructionsBeforeWait = -1;
+  private long waitBegan;
 
   /**
    * Connects to a machine before it runs.
@@ -155,6 +164,15 @@ public final class GuestSession implements Stateful {
   }
 
   /**
+   * Says that nobody will type. A guest that executes nothing for an hour of its time, halted for
+   * good or waiting for what does not come, is in trouble then; otherwise it would be waited for
+   * without end.
+   */
+  public void setUnattended() {
+    unattended = true;
+  }
+
+  /**
    * Whether a snapshot of the system that has come up is what every such run comes to: nobody has
    * typed, and its console is complete.
    */
@@ -206,7 +224,10 @@ public final class GuestSession implements Stateful {
       StopReason reason = machine.run(nextLimits(target));
       switch (reason) {
         case StopReason.InstructionLimit limit -> checkInstructionLimit();
-        case StopReason.TimeLimit limit -> checkPanic();
+        case StopReason.TimeLimit limit -> {
+          checkPanic();
+          checkWait();
+        }
         case StopReason.Requested requested -> {
           // By the console's watch for panics, by the host, or because init has told something.
           if (panicDeadline == NEVER && !waitsForAssignment()) {
@@ -236,8 +257,9 @@ public final class GuestSession implements Stateful {
     return Optional.empty();
   }
 
-  /** Runs to the end. */
+  /** Runs to the end, unattended. */
   public StopReason runToEnd() {
+    setUnattended();
     while (true) {
       // In steps, so that output reaches the user while the guest runs.
       Optional<StopReason> end = advance(10_000_000);
@@ -310,6 +332,18 @@ public final class GuestSession implements Stateful {
   private void checkPanic() {
     if (machine.nanoseconds() >= panicDeadline) {
       throw trouble("kernel panic");
+    }
+  }
+
+  private void checkWait() {
+    if (machine.instructions() != instructionsBeforeWait) {
+      instructionsBeforeWait = machine.instructions();
+      waitBegan = machine.nanoseconds();
+    } else if (unattended
+        && replay.isEmpty()
+        && machine.nanoseconds() - waitBegan >= LONGEST_WAIT) {
+      throw trouble(
+          "the guest has executed nothing for an hour of its time: its processors are halted, and nothing wakes them");
     }
   }
 

@@ -238,7 +238,8 @@ public record Manifest(
     try {
       Files.writeString(file, toJson());
     } catch (IOException e) {
-      throw new BadInputException("%s: manifest cannot be written: %s".formatted(file, e), e);
+      throw new BadInputException(
+          "%s: manifest cannot be written: %s".formatted(file, BadInputException.reason(e)), e);
     }
   }
 

@@ -89,7 +89,8 @@ public final class Snapshot {
       Files.move(
           temporary, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
     } catch (IOException | UncheckedIOException e) {
-      throw new BadInputException("%s: snapshot cannot be written: %s".formatted(file, e), e);
+      throw new BadInputException(
+          "%s: snapshot cannot be written: %s".formatted(file, BadInputException.reason(e)), e);
     } finally {
       temporary.toFile().delete();
     }
