@@ -14,6 +14,7 @@ import java.util.Map;
  *
  * @param kind id of the page kind
  * @param data what is touched most often
+ * @param rule what of the policy makes that sensitive
  * @param causes their numbers
  * @param saved exits that would go away
  * @param savedShare of all exits of the policy
@@ -23,6 +24,7 @@ import java.util.Map;
 record Change(
     String kind,
     String data,
+    String rule,
     List<Integer> causes,
     long saved,
     double savedShare,
@@ -54,6 +56,7 @@ record Change(
     return new Change(
         most.kind(),
         most.data(),
+        most.rule(),
         causes.stream().map(Cause::number).toList(),
         saved,
         all > 0 ? (double) saved / all : 0,

@@ -149,11 +149,13 @@ final class Summary {
   }
 
   private static String cause(PolicyResult policy, Cause cause) {
-    return "Cause %d: %s %s %s in %s, %s (%s), %s of the workload's cycles."
+    // A context switch or an entry touches nothing.
+    String verb = cause.rule().isEmpty() ? " at a" : cause.write() ? " writes" : " reads";
+    return "Cause %d: %s%s %s in %s, %s (%s), %s of the workload's cycles."
         .formatted(
             cause.number(),
             cause.function(),
-            cause.write() ? "writes" : "reads",
+            verb,
             data(cause),
             cause.entry(),
             Numbers.events(cause.count(), "exit", "exits"),

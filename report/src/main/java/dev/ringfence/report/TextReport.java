@@ -183,8 +183,13 @@ public final class TextReport {
     lines.add("");
     field(lines, "function", cause.function());
     field(lines, "call site", String.join(" < ", cause.callSite()));
-    field(lines, "access", (cause.write() ? "write" : "read") + " at " + cause.address());
+    if (!cause.rule().isEmpty()) {
+      field(lines, "access", (cause.write() ? "write" : "read") + " at " + cause.address());
+    }
     field(lines, "data", cause.data() + " (" + cause.kind() + ")");
+    if (!cause.rule().isEmpty()) {
+      field(lines, "sensitive", "by the policy's " + cause.rule());
+    }
     field(lines, "type", cause.type().isEmpty() ? "not known" : cause.type());
     field(lines, "field", cause.field().isEmpty() ? "not known" : cause.field());
     String where = Summary.where(cause);

@@ -7,7 +7,7 @@ function theme() {
   const color = (name) => style.getPropertyValue("--" + name).trim();
   return {
     ink: color("ink"), muted: color("muted"), line: color("line"), surface: color("surface"), accent: color("accent"),
-    series: Array.from({ length: 10 }, (_, i) => color("series-" + (i + 1))),
+    series: Array.from({ length: COLORS }, (_, i) => color("series-" + (i + 1))),
     frames: Array.from({ length: 5 }, (_, i) => color("frame-" + (i + 1))),
     entry: color("frame-entry"), data: color("frame-data"), found: color("frame-found"), frameInk: color("frame-ink"),
     foreign: color("foreign"), own: color("own"), plain: color("plain"),
@@ -115,6 +115,12 @@ function swatch(color) {
   return node;
 }
 
+/** Colours of the style sheet for kinds of things. */
+const COLORS = 10;
+
+/** Kinds of events that are too small for a colour of their own. */
+const SMALL = "all others";
+
 /** Cost of each policy, by kind of event, at its low and at its high. */
 function comparisonChart(figures) {
   const shown = figures.filter((policy) => policy.share.high > 0);
@@ -127,8 +133,15 @@ function comparisonChart(figures) {
       weights.set(part.event, (weights.get(part.event) ?? 0) + part.share.high);
     }
   }
-  const events = [...weights.keys()].sort((a, b) => weights.get(b) - weights.get(a));
-  const part = (policy, event) => policy.parts.find((candidate) => candidate.event === event)?.share ?? { low: 0, high: 0 };
+  const all = [...weights.keys()].sort((a, b) => weights.get(b) - weights.get(a));
+  const partOf = (policy, event) => policy.parts.find((candidate) => candidate.event === event)?.share ?? { low: 0, high: 0 };
+  // No colour stands for two kinds of events: the last is for all that are small.
+  const alone = all.length > COLORS ? all.slice(0, COLORS - 1) : all;
+  const small = all.slice(alone.length);
+  const events = small.length > 0 ? [...alone, SMALL] : alone;
+  const part = (policy, event) => (event !== SMALL ? partOf(policy, event)
+    : small.map((one) => partOf(policy, one)).reduce((sum, one) => ({ low: sum.low + one.low, high: sum.high + one.high })));
+  const colorOf = (colors, event) => colors.series[event === SMALL || small.includes(event) ? COLORS - 1 : events.indexOf(event)];
   const description = "Bars of the cost of each policy, low to high: "
     + shown.map((policy) => policy.name + " " + percents(policy.share)).join("; ") + ".";
   const names = shown.map((policy) => policy.name);
@@ -136,9 +149,9 @@ function comparisonChart(figures) {
     const left = labelWidth(names, colors, width < 560 ? 110 : 220);
     const series = [];
     for (const bound of ["low", "high"]) {
-      events.forEach((event, index) => series.push({
+      events.forEach((event) => series.push({
         name: event, type: "bar", stack: bound, barWidth: 15, barGap: "12%", cursor: "default",
-        itemStyle: { color: pale(colors.series[index % colors.series.length], colors, bound === "low" ? 0.6 : 1) },
+        itemStyle: { color: pale(colorOf(colors, event), colors, bound === "low" ? 0.6 : 1) },
         data: shown.map((policy) => part(policy, event)[bound] * 100),
       }));
       series.push({
@@ -154,7 +167,7 @@ function comparisonChart(figures) {
     return {
       grid: { left: left + 12, right: 92, top: width < 560 ? 56 : 34, bottom: 50 },
       legend: {
-        data: events.map((event, index) => ({ name: event, itemStyle: { color: colors.series[index % colors.series.length] } })), 
+        data: events.map((event) => ({ name: event, itemStyle: { color: colorOf(colors, event) } })),
         top: 0, left: 0, itemWidth: 11, itemHeight: 11, itemGap: 14, icon: "rect", selectedMode: false, textStyle: { color: colors.ink, fontSize: 12 },
       },
       xAxis: valueAxis(colors, {
@@ -169,9 +182,9 @@ function comparisonChart(figures) {
         trigger: "axis", axisPointer: { type: "shadow" },
         formatter: (items) => {
           const policy = shown[items[0].dataIndex];
-          return tip(policy.name + ": " + percents(policy.share), events
-            .filter((event) => part(policy, event).high > 0)
-            .map((event) => [event, percents(part(policy, event)), colors.series[events.indexOf(event) % colors.series.length]]));
+          return tip(policy.name + ": " + percents(policy.share), all
+            .filter((event) => partOf(policy, event).high > 0)
+            .map((event) => [event, percents(partOf(policy, event)), colorOf(colors, event)]));
         },
       },
       series,

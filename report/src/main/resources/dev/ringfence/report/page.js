@@ -22,18 +22,19 @@ function facts() {
     return found ? el("code", { class: "hash", title: found.meaning }, String(found.value)) : "–";
   };
   const mitigations = run.kernel.mitigations;
+  const mitigationList = mitigations.length === 0 ? "all off" : el("ul", {}, mitigations.map((line) => el("li", {}, line)));
   const rows = [
     ["Kernel", "Linux " + run.kernel.release, run.kernel.banner],
     ["Processor model", run.cpuModel, "Of the machine."],
     ["Cost model", run.costModel, "Where the costs of events come from."],
-    ["Kernel's own mitigations", mitigations.length === 0 ? "all off" : el("ul", {}, mitigations.map((line) => el("li", {}, line))), "Which the kernel had on while it ran."],
     ["Instructions", instructions ? count(instructions.value) : "–", instructions?.meaning],
     ["Kernel entries", count(entries), "System calls, exceptions and interrupts in the region of interest."],
     ["Workload's own cycles", between(run.cycles, compact), "Instructions times a stated range of cycles for each: " + between(run.cyclesPerInstruction, significant) + "."],
     ["Console, SHA-256", hash("guest.console.sha256")],
     ["Memory, SHA-256", hash("guest.memory.sha256")],
+    ["Kernel's own mitigations", mitigationList, "Which the kernel had on while it ran."],
   ];
-  fill("facts", rows.map(([name, value, help]) => el("div", { title: help }, el("dt", {}, name), el("dd", {}, value))));
+  fill("facts", rows.map(([name, value, help]) => el("div", { title: help, class: value === mitigationList ? "row" : null }, el("dt", {}, name), el("dd", {}, value))));
 }
 
 function head() {

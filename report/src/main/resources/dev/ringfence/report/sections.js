@@ -38,6 +38,7 @@ function changesTable(changes, choose) {
   const columns = [
     { title: "kind of data", value: (row) => row.kind, help: "What would be marked nonsensitive." },
     { title: "for example", wide: true, value: (row) => row.data, help: "What is touched most often." },
+    { title: "sensitive by", wide: true, value: (row) => row.rule, help: "What of the policy keeps it out, with the line of the policy's file." },
     { title: "saves exits", numeric: true, value: (row) => row.saved, show: (row) => count(row.saved), help: "Exits that would go away." },
     { title: "of all exits", numeric: true, value: (row) => row.savedShare, show: (row) => percent(row.savedShare), help: "The same as a share of all exits of the policy." },
     { title: "saves cost", numeric: true, value: (row) => row.savedCost.high, show: (row) => percents(row.savedCost), help: "What these exits add to the workload's own cycles, low to high." },
@@ -45,6 +46,11 @@ function changesTable(changes, choose) {
     { title: "causes", numeric: true, value: (row) => row.causes.length, show: (row) => el("button", { type: "button", class: "link", title: "Filter the causes by this kind", click: () => choose(row.kind) }, count(row.causes.length)), help: "How many causes touch it." },
   ];
   return dataTable(columns, { name: "Changes that would save most exits", rows: changes, first: 8 });
+}
+
+/** Exits at kernel entries and context switches touch nothing. */
+function access(cause) {
+  return cause.rule === "" ? "none" : cause.write ? "write" : "read";
 }
 
 function typeAndField(cause) {
@@ -74,7 +80,7 @@ function causesTable(policy) {
     { title: "function", code: true, value: (row) => row.function, help: "The kernel function that touched the data." },
     { title: "data", wide: true, value: (row) => row.data, show: (row) => [row.data, typeAndField(row) === "" ? null : el("span", { class: "type" }, typeAndField(row))], help: "What was touched; below it type and field, where the kernel's type information tells." },
     { title: "kernel entry", whole: true, value: (row) => row.entry, help: "Why the kernel ran." },
-    { title: "access", value: (row) => (row.write ? "write" : "read"), help: "Whether the data was read or written." },
+    { title: "access", value: access, help: "Whether the data was read or written." },
     { title: "exits", numeric: true, value: (row) => row.count, show: (row) => count(row.count), help: "How often." },
     { title: "of exits", numeric: true, value: (row) => row.share, show: (row) => percent(row.share), help: "Share of all exits of the policy." },
     { title: "cost", numeric: true, value: (row) => row.cost.high, show: (row) => percents(costShare(policy, row.cost)), help: "Of these exits, re-entry included, as a share of the workload's own cycles, low to high." },
@@ -113,7 +119,8 @@ function causeDetails(policy, cause) {
         ["offset", offsets(cause)],
         ["address, for example", cause.address],
         ["call site", cause.callSite.join(" ‹ ") || "not known"],
-        ["kernel entry", cause.entry], ["access", cause.write ? "write" : "read"],
+        ["sensitive by", cause.rule === "" ? "no access to data: " + cause.data : "the policy's " + cause.rule],
+        ["kernel entry", cause.entry], ["access", access(cause)],
         ["how often", count(cause.count) + " exits, " + percent(cause.share) + " of all"],
         ["cost", between(cause.cost, compact) + " cycles, " + percents(costShare(policy, cause.cost)) + " of the workload's own"],
       ]),

@@ -435,6 +435,7 @@ final class ExampleRun {
               path.callers().subList(0, Math.min(3, path.callers().size())),
               path.data(),
               path.kind(),
+              path.kind().equals("context-switch") ? "" : "line 17: user-allocation true. Made up.",
               path.type(),
               path.field(),
               offsets(path.kind(), i),

@@ -80,6 +80,7 @@ final class Hostile {
         NAME,
         NAME,
         NAME,
+        NAME,
         cause.offsets(),
         NAME,
         cause.write(),

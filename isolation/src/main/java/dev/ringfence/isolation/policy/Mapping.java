@@ -17,6 +17,16 @@ public record Mapping(Disposition fallback, List<MappingRule> rules) {
     rules = List.copyOf(rules);
   }
 
+  /** What decides about a page, for people: a rule with its line, or the default. */
+  String decides(Provenance page, String symbol) {
+    for (MappingRule rule : rules) {
+      if (rule.admits(page.kind(), page.user()) && rule.matches(page.name(), symbol)) {
+        return rule.text();
+      }
+    }
+    return "the default: no rule names such pages";
+  }
+
   /** The disposition of a page, without any cache: for single questions. */
   Disposition of(Provenance page, String symbol) {
     for (MappingRule rule : rules) {

@@ -2,6 +2,7 @@ package dev.ringfence.isolation.policy;
 
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumSet;
 import java.util.List;
@@ -32,6 +33,9 @@ public record MappingRule(
     Disposition disposition,
     String reason) {
 
+  /** Words of a condition that {@link #text} names. */
+  private static final int MOST_SHOWN = 5;
+
   /** What a rule requires of {@link Provenance#user}. */
   public enum UserAllocation {
     ANY,
@@ -59,6 +63,33 @@ public record MappingRule(
   /** Whether the conditions on name and symbol hold. */
   boolean matches(String name, String symbol) {
     return holds(names, name) && holds(symbols, symbol);
+  }
+
+  /** The rule's conditions and reason, for people: one line. */
+  String text() {
+    List<String> conditions = new ArrayList<>();
+    if (!kinds.isEmpty()) {
+      conditions.add("kind " + some(kinds.stream().map(PageKind::id).toList()));
+    }
+    if (!names.isEmpty()) {
+      conditions.add("name " + some(names.stream().map(Glob::text).toList()));
+    }
+    if (!symbols.isEmpty()) {
+      conditions.add("symbol " + some(symbols.stream().map(Glob::text).toList()));
+    }
+    if (userAllocation != UserAllocation.ANY) {
+      conditions.add("user-allocation " + (userAllocation == UserAllocation.YES));
+    }
+    String why = reason.strip().replaceAll("\\s+", " ");
+    return "line %d: %s%s"
+        .formatted(line, String.join(", ", conditions), why.isEmpty() ? "" : ". " + why);
+  }
+
+  private static String some(List<String> words) {
+    return words.size() <= MOST_SHOWN
+        ? String.join(" | ", words)
+        : "%s | … (%d in all)"
+            .formatted(String.join(" | ", words.subList(0, MOST_SHOWN)), words.size());
   }
 
   private static boolean holds(List<Glob> globs, String text) {

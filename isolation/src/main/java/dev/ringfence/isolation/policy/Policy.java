@@ -10,7 +10,6 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -90,12 +89,9 @@ public record Policy(
           YamlNode.decode(Files.readAllBytes(Path.of(nameOrFile)), nameOrFile), nameOrFile);
     } catch (IOException | InvalidPathException e) {
       throw new BadInputException(
-          nameOrFile + ": expected a readable policy file, found " + reason(e), e);
+          nameOrFile + ": expected a readable policy file, found " + BadInputException.reason(e),
+          e);
     }
-  }
-
-  private static String reason(Exception e) {
-    return e instanceof NoSuchFileException ? "no such file" : "" + e.getMessage();
   }
 
   /**
@@ -128,6 +124,16 @@ public record Policy(
    */
   public Disposition disposition(Provenance page, String symbol) {
     return mapping.of(page, symbol);
+  }
+
+  /**
+   * What decides about a page, for people: {@code line 21: kind slab, name dentry. File names.} or
+   * that it is the default.
+   *
+   * @param symbol of the kernel image or per-CPU variable that is meant, empty if there is none
+   */
+  public String decides(Provenance page, String symbol) {
+    return mapping.decides(page, symbol);
   }
 
   /** The rules, prepared for being asked for every page. */

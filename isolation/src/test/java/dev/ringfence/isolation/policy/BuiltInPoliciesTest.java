@@ -72,6 +72,19 @@ final class BuiltInPoliciesTest {
   }
 
   @Test
+  void whatDecidesAboutAPageIsTheLineOfTheFile() {
+    Policy policy = Policy.load("google-2025");
+    Provenance file = new Provenance(PageKind.PAGE_CACHE, "/file", 0, true);
+    assertTrue(
+        policy.decides(file, "").matches("line \\d+: user-allocation true\\. Allocated with .*"),
+        policy.decides(file, ""));
+    Provenance free = new Provenance(PageKind.FREE, "", 0, false);
+    assertTrue(policy.decides(free, "").contains(": kind free. Pages"), policy.decides(free, ""));
+    Provenance slab = new Provenance(PageKind.SLAB, "filp", 0, false);
+    assertEquals("the default: no rule names such pages", policy.decides(slab, ""));
+  }
+
+  @Test
   void mermapDiffersFromGoogle2025InFilesOnly() {
     Policy plain = Policy.load("google-2025");
     Policy mermap = Policy.load("google-2025-mermap");

@@ -11,6 +11,7 @@ import dev.ringfence.isolation.monitor.ExposureSampler;
 import dev.ringfence.isolation.monitor.IsolationMonitor;
 import dev.ringfence.isolation.monitor.KernelView;
 import dev.ringfence.isolation.monitor.PolicyRun;
+import dev.ringfence.isolation.policy.Behaviour;
 import dev.ringfence.isolation.transition.ExitReason;
 import dev.ringfence.lab.result.Metric;
 import dev.ringfence.lab.result.MetricNames;
@@ -25,12 +26,14 @@ import dev.ringfence.lab.result.PolicyResult.StackCount;
 import dev.ringfence.lab.result.PolicyResult.TimeBucket;
 import dev.ringfence.lab.result.Range;
 import dev.ringfence.linux.provenance.PageKind;
+import dev.ringfence.linux.provenance.Provenance;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /** Makes the result of one policy from what was counted. */
 final class PolicyResultBuilder {
@@ -223,6 +226,7 @@ final class PolicyResultBuilder {
     long count;
     long alone;
     int stack;
+    String rule = "";
     long address;
     long mostOfOneStack;
     Offsets offsets = Offsets.NONE;
@@ -250,6 +254,7 @@ final class PolicyResultBuilder {
       if (entry.tally().count() > count.mostOfOneStack) {
         count.mostOfOneStack = entry.tally().count();
         count.stack = entry.key().stack();
+        count.rule = rule(entry.key().datum());
         count.address = entry.tally().address();
       }
     }
@@ -275,6 +280,7 @@ final class PolicyResultBuilder {
               key.callSite(),
               key.data(),
               key.kind(),
+              count.rule,
               key.type(),
               key.field(),
               count.offsets,
@@ -289,6 +295,23 @@ final class PolicyResultBuilder {
               count.address == 0 ? "" : "%016x".formatted(count.address)));
     }
     return causes;
+  }
+
+  /** What of the policy makes data sensitive; exits at a page of symbols are at its variables. */
+  private String rule(@Nullable Datum datum) {
+    if (datum == null) {
+      return "";
+    }
+    if (datum.kind() == PageKind.ANONYMOUS
+        && run.policy().behaviour().ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED) {
+      return "own-user-memory: unmapped, or "
+          + run.policy().decides(provenance(datum), datum.name());
+    }
+    return run.policy().decides(provenance(datum), datum.name());
+  }
+
+  private static Provenance provenance(Datum datum) {
+    return new Provenance(datum.kind(), datum.name(), 0, datum.user());
   }
 
   /** Memory of a kind that the policy does not expose already. */

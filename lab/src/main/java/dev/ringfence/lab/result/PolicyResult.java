@@ -66,6 +66,8 @@ public record PolicyResult(
    *     memcpy from another
    * @param data what was touched, for people: {@code page-cache /data/file}
    * @param kind id of the page kind
+   * @param rule what of the policy makes the data sensitive, with its line in the policy's file;
+   *     empty if the exit has another reason than an access
    * @param type kernel type of the object, empty if not known
    * @param field of the type, empty if not known
    * @param offsets where in the file or slab object the accesses lay
@@ -86,6 +88,7 @@ public record PolicyResult(
       List<String> callSite,
       String data,
       String kind,
+      String rule,
       String type,
       String field,
       Offsets offsets,

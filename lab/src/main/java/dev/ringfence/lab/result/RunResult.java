@@ -39,7 +39,7 @@ public record RunResult(
     List<PolicyResult> policies,
     List<String> notes,
     Manifest manifest) {
-  public static final int FORMAT = 2;
+  public static final int FORMAT = 3;
 
   /**
    * What ran.
