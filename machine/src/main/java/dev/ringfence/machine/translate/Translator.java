@@ -46,6 +46,7 @@ public final class Translator {
   private final Processor processor;
   private final Execution execution;
   private final Listener listener;
+  private final Runnable exhausted;
   private final AtomicInteger outstanding = new AtomicInteger();
   private final Queue<Runnable> finished = new ConcurrentLinkedQueue<>();
   private final Queue<Request> requests = new ConcurrentLinkedQueue<>();
@@ -78,6 +79,7 @@ public final class Translator {
     this.processor = processor;
     this.execution = execution;
     this.listener = listener;
+    this.exhausted = listener::exhausted;
   }
 
   /** Keeps account of translations. */
@@ -210,13 +212,7 @@ public final class Translator {
           failed();
         }
       } catch (OutOfMemoryError e) {
-        // All blocks are going to be dropped, so what waits is not wanted either.
-        batch.forEach(request -> failed());
-        while (requests.poll() != null) {
-          outstanding.decrementAndGet();
-          failed();
-        }
-        finished.add(listener::exhausted);
+        lose(batch.size());
         return;
       } catch (LinkageError | RuntimeException e) {
         // The fault of one of them, whose blocks stay interpreted.
@@ -228,6 +224,22 @@ public final class Translator {
         return;
       }
     }
+  }
+
+  /**
+   * There is no memory for a batch. All blocks are going to be dropped, so what waits is not wanted
+   * either. Constraint: no class may be needed here that is not loaded yet.
+   */
+  private void lose(int regionsOfBatch) {
+    int lost = regionsOfBatch;
+    while (requests.poll() != null) {
+      outstanding.decrementAndGet();
+      lost++;
+    }
+    synchronized (this) {
+      failures += lost;
+    }
+    finished.add(exhausted);
   }
 
   private void install(List<Request> batch, TranslatedCode code) {
