@@ -118,7 +118,7 @@ final class CodeLimitsTest {
   @Test
   @Tag("slow")
   void exhaustedCodeCacheIsNotFatal() throws IOException, InterruptedException {
-    String printed = distinctCode("100", "-XX:ReservedCodeCacheSize=6m");
+    String printed = distinctCode("100", "-XX:ReservedCodeCacheSize=3m");
     assertTrue(printed.contains("100 pages: right true"), printed);
   }
 
