@@ -26,46 +26,57 @@ extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *);
 #define EXPORT __attribute__((visibility("default")))
 EXPORT int qemu_plugin_version = API_VERSION;
 
-enum { PAGES = 1 << 20, USER = 0, KERNEL = 1 };
-static unsigned char touched[PAGES];
-static unsigned long accesses[2];
+/* One bit for each page of 4 KiB below 4 GiB; the job has 512 MiB. */
+enum { PAGE_SHIFT = 12, WORDS = 1 << 14 };
+static uint64_t page_bits[WORDS];
 
-static void access_made(unsigned cpu, access_info info, uint64_t address, void *kind) {
-  (void)cpu;
-  accesses[(uintptr_t)kind]++;
-  if ((uintptr_t)kind == KERNEL) {
-    const struct qemu_plugin_hwaddr *physical = qemu_plugin_get_hwaddr(info, address);
-    if (physical != NULL) {
-      touched[(qemu_plugin_hwaddr_phys_addr(physical) >> 12) % PAGES] = 1;
-    }
+static uint64_t kernel_accesses, user_accesses;
+
+static void user_access(unsigned cpu, access_info info, uint64_t linear, void *data) {
+  (void)cpu, (void)info, (void)linear, (void)data;
+  user_accesses++;
+}
+
+static void kernel_access(unsigned cpu, access_info info, uint64_t linear, void *data) {
+  (void)cpu, (void)data;
+  kernel_accesses++;
+  const struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, linear);
+  if (where == NULL) {
+    return;
+  }
+  uint64_t page = qemu_plugin_hwaddr_phys_addr(where) >> PAGE_SHIFT;
+  if (page / 64 < WORDS) {
+    page_bits[page / 64] |= UINT64_C(1) << page % 64;
   }
 }
 
-static void block_translated(plugin_id id, struct qemu_plugin_tb *block) {
+/* Linux keeps the upper half of the addresses for its kernel. */
+static int is_kernel(const struct qemu_plugin_insn *instruction) {
+  return (int64_t)qemu_plugin_insn_vaddr(instruction) < 0;
+}
+
+static void watch_block(plugin_id id, struct qemu_plugin_tb *block) {
   (void)id;
-  for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++) {
-    struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, i);
-    /* Linux's kernel is in the upper half of the addresses. */
-    uintptr_t kind = qemu_plugin_insn_vaddr(instruction) >> 63 ? KERNEL : USER;
-    qemu_plugin_register_vcpu_mem_cb(instruction, access_made, NO_REGISTERS, READS_AND_WRITES, (void *)kind);
+  for (size_t left = qemu_plugin_tb_n_insns(block); left > 0; left--) {
+    struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, left - 1);
+    qemu_plugin_register_vcpu_mem_cb(
+        instruction, is_kernel(instruction) ? kernel_access : user_access, NO_REGISTERS, READS_AND_WRITES, NULL);
   }
 }
 
-static void end(plugin_id id, void *data) {
-  (void)id;
-  (void)data;
-  unsigned long pages = 0;
-  for (size_t i = 0; i < PAGES; i++) {
-    pages += touched[i];
+static void report(plugin_id id, void *data) {
+  (void)id, (void)data;
+  int pages = 0;
+  for (const uint64_t *word = page_bits; word < page_bits + WORDS; word++) {
+    pages += __builtin_popcountll(*word);
   }
-  fprintf(stderr, "\nTOUCHED-PAGES %lu, kernel accesses %lu, user accesses %lu\n", pages, accesses[KERNEL], accesses[USER]);
+  fprintf(stderr, "\nTOUCHED-PAGES %d, accesses of the kernel %llu, of users %llu\n", pages,
+      (unsigned long long)kernel_accesses, (unsigned long long)user_accesses);
 }
 
-EXPORT int qemu_plugin_install(plugin_id id, const void *info, int count, char **arguments) {
-  (void)info;
-  (void)count;
-  (void)arguments;
-  qemu_plugin_register_vcpu_tb_trans_cb(id, block_translated);
-  qemu_plugin_register_atexit_cb(id, end, NULL);
+EXPORT int qemu_plugin_install(plugin_id id, const void *machine, int count, char **options) {
+  (void)machine, (void)count, (void)options;
+  qemu_plugin_register_atexit_cb(id, report, NULL);
+  qemu_plugin_register_vcpu_tb_trans_cb(id, watch_block);
   return 0;
 }

@@ -5,6 +5,7 @@ import dev.ringfence.machine.MachineConfiguration;
 import dev.ringfence.machine.RunLimits;
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.boot.BootImage;
+import dev.ringfence.machine.translate.TranslationMode;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HexFormat;
@@ -71,12 +72,16 @@ public class GuestLoopBenchmark {
 
   @Param public Loop loop = Loop.ARITHMETIC;
 
+  /** FORCED would be ON after the warm-up. */
+  @Param({"OFF", "ON"})
+  public TranslationMode translation;
+
   private Machine machine;
   private long executed;
 
   @Setup
   public void boot() {
-    machine = new Machine(MachineConfiguration.of(64 << 20, 1));
+    machine = new Machine(MachineConfiguration.of(64 << 20, 1).withTranslation(translation));
     machine.load(BootImage.of(BootFile.of(loop.name(), elf(loop.code()))), "", List.of());
   }
 

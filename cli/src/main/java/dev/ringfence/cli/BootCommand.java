@@ -164,7 +164,21 @@ final class BootCommand implements Callable<Integer> {
       Assignment assignment = new Assignment(request.command(), request.terminal());
       GuestSession session = session(machine, assignment, command, request.verbose());
       session.restore(snapshot);
-      return run(session, manifest, null, command, false);
+      return run(session, manifest, profile ? kernelOf(file, manifest) : null, command, false);
+    }
+  }
+
+  /** The kernel of a snapshot's guest for the names in a profile, or null if it is not there. */
+  private @Nullable BootFile kernelOf(Path snapshot, Manifest manifest) {
+    try {
+      PreparedGuest guest =
+          new GuestPreparation(GuestCache.ofUser(), this::progress)
+              .prepare(manifest.guestRequest());
+      manifest.checkImages(snapshot.toString(), guest);
+      return guest.image().isLinux() ? guest.image().file() : null;
+    } catch (BadInputException e) {
+      progress("no names of functions in the profile: " + e.getMessage());
+      return null;
     }
   }
 

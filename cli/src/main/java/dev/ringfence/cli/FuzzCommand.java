@@ -90,6 +90,14 @@ final class FuzzCommand implements Runnable {
     private boolean translated;
 
     @Option(
+        names = "--steady",
+        description =
+            "Execute the cases of an instruction 1,500 times, so that the JVM has compiled its"
+                + " translation; slow. With RINGFENCE_JAVA_OPTIONS=-Xbatch the machine waits for"
+                + " the compiler.")
+    private boolean steady;
+
+    @Option(
         names = "--keep",
         paramLabel = "FOLDER",
         description = "Writes each case that differs to a file there.")
@@ -100,7 +108,14 @@ final class FuzzCommand implements Runnable {
       PrintWriter out = spec.commandLine().getOut();
       PrintWriter err = spec.commandLine().getErr();
       InstructionFuzz.Options options =
-          new InstructionFuzz.Options(seed, cases, form, firstCase, duration(time));
+          new InstructionFuzz.Options(
+              seed,
+              cases,
+              form,
+              firstCase,
+              duration(time),
+              steady ? InstructionFuzz.Options.STEADY : 1,
+              1);
       out.println("host: " + InstructionFuzz.hostDescription());
       InstructionFuzz.Summary summary;
       try (InstructionFuzz fuzz = InstructionFuzz.start(translated)) {
@@ -129,8 +144,12 @@ final class FuzzCommand implements Runnable {
           out.printf("%n%s, case %d: %s%n", failure.form(), failure.number(), failure.code());
           failure.differences().forEach(line -> out.println("  " + line));
           out.printf(
-              "  again: ./ringfence fuzz instructions --seed %d --form '%s' --case %d --cases 1%n",
-              seed, failure.form(), failure.number());
+              "  again: ./ringfence fuzz instructions --seed %d --form '%s' --case %d --cases 1%s%s%n",
+              seed,
+              failure.form(),
+              failure.number(),
+              translated ? " --translated" : "",
+              steady ? " --steady" : "");
         } else {
           out.printf("%s, case %d%n", failure.form(), failure.number());
         }

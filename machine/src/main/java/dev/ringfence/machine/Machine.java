@@ -350,6 +350,14 @@ public final class Machine implements AutoCloseable {
     return sum;
   }
 
+  /**
+   * How often all decoded and translated code was dropped because there was too much of it, or
+   * because the JVM had no room for more.
+   */
+  public long codeOverflows() {
+    return codeCache.overflows();
+  }
+
   public PhysicalMemory memory() {
     return memory;
   }

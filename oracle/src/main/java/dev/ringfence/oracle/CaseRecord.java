@@ -190,6 +190,14 @@ final class CaseRecord {
     setBytes(8, code);
   }
 
+  /** Whether the other input has the same instruction at the same place. */
+  boolean sameCode(CaseRecord other) {
+    return codeWidth() == other.codeWidth()
+        && rip() == other.rip()
+        && getLong(8) == other.getLong(8)
+        && getLong(16) == other.getLong(16);
+  }
+
   /** Vector of the exception. */
   int vector() {
     return getInt(4);

@@ -26,8 +26,26 @@ public final class InstructionFuzz implements AutoCloseable {
    * @param form a name, or a part of names, or the empty string for all
    * @param firstCase number of the first case of each form
    * @param time rounds go on until it has passed; zero for one round
+   * @param repetitions how often the machine executes the cases of an instruction, one after the
+   *     other; the last outcomes count
+   * @param oneFormOf one of so many forms is chosen, by the seed; 1 for all
    */
-  public record Options(long seed, int casesPerForm, String form, long firstCase, Duration time) {}
+  public record Options(
+      long seed,
+      int casesPerForm,
+      String form,
+      long firstCase,
+      Duration time,
+      int repetitions,
+      int oneFormOf) {
+    /** Repetitions after which HotSpot has compiled a translation of an instruction with C2. */
+    public static final int STEADY = 1500;
+
+    /** All forms, each case once. */
+    public Options(long seed, int casesPerForm, String form, long firstCase, Duration time) {
+      this(seed, casesPerForm, form, firstCase, time, 1, 1);
+    }
+  }
 
   /**
    * A case whose outcomes differ.
@@ -109,8 +127,10 @@ public final class InstructionFuzz implements AutoCloseable {
     Forms all = Forms.all();
     Map<String, Integer> skipped = new TreeMap<>();
     List<Form> forms = new ArrayList<>();
+    RandomValues choice = new RandomValues(options.seed());
     for (Form form : all.list()) {
-      if (!options.form().isEmpty() && !matches(form.name(), options.form())) {
+      if (!options.form().isEmpty() && !matches(form.name(), options.form())
+          || !choice.oneIn(options.oneFormOf())) {
         continue;
       }
       if (HostFeatures.has(form.row().feature())) {
@@ -135,7 +155,7 @@ public final class InstructionFuzz implements AutoCloseable {
         progress.at(i, forms.size(), cases, failures.size());
         Form form = forms.get(i);
         if (!failures.containsKey(form.name())) {
-          Failure failure = compare(form, options.seed(), first, options.casesPerForm());
+          Failure failure = compare(form, options, first);
           if (failure != null) {
             failures.put(form.name(), failure);
           }
@@ -168,11 +188,12 @@ public final class InstructionFuzz implements AutoCloseable {
 
   /** Compares cases of one form; returns the first that differs. */
   private @org.jspecify.annotations.Nullable Failure compare(
-      Form form, long seed, long first, int count) {
+      Form form, Options options, long first) {
+    int count = options.casesPerForm();
     if (Semantics.isTranscendental(form.row())) {
       count = Math.max(1, count / TRANSCENDENTAL_SHARE);
     }
-    CaseGenerator generator = new CaseGenerator(form, seed);
+    CaseGenerator generator = new CaseGenerator(form, options.seed());
     Comparison comparison = new Comparison(form);
     Failure failure = null;
     int failed = 0;
@@ -182,8 +203,8 @@ public final class InstructionFuzz implements AutoCloseable {
         generator.generate(first + done + i, real.input(i));
       }
       real.submit(batch);
-      for (int i = 0; i < batch; i++) {
-        machine.execute(real.input(i), results[i]);
+      for (int i = 0; i < batch; ) {
+        i = execute(i, batch, options.repetitions());
       }
       real.await();
       for (int i = 0; i < batch; i++) {
@@ -207,6 +228,25 @@ public final class InstructionFuzz implements AutoCloseable {
       }
     }
     return failure;
+  }
+
+  /**
+   * Executes the cases that have the bytes of one, again and again, so that their translation is
+   * used again.
+   *
+   * @return index of the next case
+   */
+  private int execute(int first, int batch, int repetitions) {
+    int end = first + 1;
+    while (end < batch && real.input(end).sameCode(real.input(first))) {
+      end++;
+    }
+    for (int repetition = 0; repetition < repetitions; repetition++) {
+      for (int i = first; i < end; i++) {
+        machine.execute(real.input(i), results[i]);
+      }
+    }
+    return end;
   }
 
   private static Failure failure(

@@ -53,12 +53,13 @@ public record GuestProfile(Profile profile, List<Profile.Function> functions) {
     lines.add(
         String.format(
             Locale.ROOT,
-            "beside the guest: %,d regions translated in %.2f s (%,d bytes of bytecode, %,d failed),"
-                + " JVM compilers %.2f s, garbage collection %.2f s",
+            "beside the guest: %,d regions translated in %.2f s (%,d bytes of bytecode, %,d failed,"
+                + " all dropped %,d times), JVM compilers %.2f s, garbage collection %.2f s",
             profile.translation().regions(),
             profile.translation().nanoseconds() / 1e9,
             profile.translation().bytes(),
             profile.translation().failures(),
+            profile.overflows(),
             profile.compilation() / 1e3,
             profile.collection() / 1e3));
     lines.add("");
@@ -109,6 +110,9 @@ public record GuestProfile(Profile profile, List<Profile.Function> functions) {
     root.put("instructionSamples", profile.instructionSamples());
     root.put("hostSamples", profile.hostSamples());
     root.put("translatedRegions", profile.translation().regions());
+    root.put("translatedBytes", profile.translation().bytes());
+    root.put("translationFailures", profile.translation().failures());
+    root.put("codeOverflows", profile.overflows());
     root.put("translationNanoseconds", profile.translation().nanoseconds());
     root.put("compilerMilliseconds", profile.compilation());
     root.put("collectionMilliseconds", profile.collection());

@@ -19,19 +19,52 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   private final PhysicalMemory physical;
   private final @Nullable CodePage[] pages;
   private final List<TranslatedMemory> processors = new ArrayList<>();
-  private int blocks;
   private final List<Runnable> dropListeners = new ArrayList<>();
 
   /** Probes by RAM page and offset. */
   private final Map<Integer, Map<Integer, CodeProbe>> probes = new HashMap<>();
 
-  /** Blocks kept before all are dropped; about 300 bytes of heap each. */
-  private static final int MOST_BLOCKS = 400_000;
+  /** A few dozens of regions. */
+  private static final long LEAST_BYTECODE = 64 << 10;
 
   private final TranslationMode translation;
+  private final long mostHeapBytes;
+  private long mostBytecode;
+
+  /** Of all pages. */
+  private long heapBytes;
+
+  /** Bytes of the bytecode that has been installed since all was dropped. */
+  private long bytecode;
+
+  /** Whether the JVM had no room for a translation since all was dropped. */
+  private boolean exhausted;
+
+  private long overflows;
+
+  /**
+   * What is kept before all is dropped. A drop costs the guest nothing but time; with a bound for
+   * the whole, no use of memory by the guest can make it much more expensive than that.
+   *
+   * @param heapBytes of decoded code, estimated. A guest of a few hundred pages of code has some 30
+   *     MiB
+   * @param bytecode bytes of translations, of all processors; HotSpot makes some eight bytes of
+   *     machine code from one. The boot of a Linux has 2 MB
+   */
+  public record Limits(long heapBytes, long bytecode) {
+    /** For a heap of 1 GiB and HotSpot's standard code cache of 240 MiB. */
+    public static final Limits STANDARD = new Limits(320L << 20, 24L << 20);
+  }
 
   /** A cache of code that is translated as {@code mode} says. */
   public CodeCache(PhysicalMemory physical, TranslationMode mode) {
+    this(physical, mode, Limits.STANDARD);
+  }
+
+  /** A cache with limits of its own. */
+  public CodeCache(PhysicalMemory physical, TranslationMode mode, Limits limits) {
+    this.mostHeapBytes = limits.heapBytes;
+    this.mostBytecode = limits.bytecode;
     this.translation = mode;
     this.physical = physical;
     this.pages = new CodePage[physical.ramPages()];
@@ -54,10 +87,11 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
 
   /** Adds a block that starts in {@code ramPage} at {@code offset}. */
   void add(int ramPage, int mode, int offset, Block block) {
-    if (++blocks > MOST_BLOCKS) {
-      clear();
-    }
-    pageFor(ramPage).add(mode, offset, block);
+    trim();
+    CodePage page = pageFor(ramPage);
+    heapBytes -= page.heapBytes();
+    page.add(mode, offset, block);
+    heapBytes += page.heapBytes();
     if (block.secondPage >= 0) {
       pageFor(block.secondPage).addEntering(block, offset + block.length() - 4096);
     }
@@ -68,6 +102,7 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     if (page == null) {
       page = new CodePage();
       pages[ramPage] = page;
+      heapBytes += page.heapBytes();
       physical.setCodePage(ramPage, true);
       long hostPage = physical.hostAddressOfPage(ramPage);
       for (TranslatedMemory memory : processors) {
@@ -100,6 +135,7 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   private void drop(int ramPage, CodePage page) {
     page.invalidate();
     pages[ramPage] = null;
+    heapBytes -= page.heapBytes();
     physical.setCodePage(ramPage, false);
     for (TranslatedMemory memory : processors) {
       memory.leaveBlock = true;
@@ -145,6 +181,39 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
         drop(i, page);
       }
     }
-    blocks = 0;
+    bytecode = 0;
+  }
+
+  /** Translations have been installed. */
+  void translated(long bytes) {
+    bytecode += bytes;
+  }
+
+  /**
+   * The JVM could not hold what was translated: the next {@link #trim} drops all, and from then on
+   * the limit is half of what was held.
+   */
+  void exhausted() {
+    mostBytecode = (bytecode > 0 ? Math.min(mostBytecode, bytecode) : mostBytecode) / 2;
+    exhausted = true;
+  }
+
+  /** Whether code may be translated; no longer when the JVM was exhausted again and again. */
+  boolean mayTranslate() {
+    return mostBytecode >= LEAST_BYTECODE;
+  }
+
+  /** Drops all blocks if they exceed the limits. Nobody may be about to execute one. */
+  void trim() {
+    if (heapBytes > mostHeapBytes || bytecode > mostBytecode || exhausted) {
+      exhausted = false;
+      overflows++;
+      clear();
+    }
+  }
+
+  /** How often all code was dropped because there was too much of it. */
+  public long overflows() {
+    return overflows;
   }
 }

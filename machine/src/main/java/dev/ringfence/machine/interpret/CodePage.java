@@ -6,6 +6,11 @@ import org.jspecify.annotations.Nullable;
 
 /** The blocks that start in one page of RAM, by code and stack width and by offset. */
 final class CodePage {
+  private static final int PAGE_BYTES = 200;
+
+  /** An array of 4,096 references. */
+  private static final int ARRAY_BYTES = 16 + 4 * 4096;
+
   /** Combinations of code and stack width. */
   static final int MODES = 5;
 
@@ -16,6 +21,9 @@ final class CodePage {
 
   /** False once the page has been overwritten; its blocks are then void. */
   boolean live = true;
+
+  /** Bytes of the Java heap that the page and its blocks take, estimated. */
+  private long heapBytes = PAGE_BYTES;
 
   /** Bit n: bytes 64n to 64n + 63 hold decoded code. */
   private long lines;
@@ -39,9 +47,21 @@ final class CodePage {
     if (ofMode == null) {
       ofMode = new Block[4096];
       blocks[mode] = ofMode;
+      heapBytes += ARRAY_BYTES;
+    }
+    Block old = ofMode[offset];
+    if (old != null) {
+      // It runs over into a page that is no longer the next one, whose list is to lose it.
+      old.valid = false;
+      heapBytes -= old.heapBytes();
     }
     ofMode[offset] = block;
+    heapBytes += block.heapBytes();
     mark(offset, Math.min(offset + block.length(), 4096));
+  }
+
+  long heapBytes() {
+    return heapBytes;
   }
 
   /**

@@ -42,6 +42,7 @@ final class TranslatedBlocks {
   private final Processor processor;
   private final ProcessorState state;
   private final TranslatedMemory memory;
+  private final CodeCache cache;
   private final BlockFinder finder;
   private final Execution execution;
   private final Translator translator;
@@ -61,10 +62,26 @@ final class TranslatedBlocks {
     this.memory = processor.memory();
     this.finder = finder;
     this.execution = new Execution(processor);
-    this.translator = new Translator(processor, execution);
+    this.cache = cache;
+    this.translator = new Translator(processor, execution, new Account());
     this.forced = cache.translation() == TranslationMode.FORCED;
     this.index = processor.index();
     cache.onDrop(this::forgetJumps);
+  }
+
+  /** Told by {@link Translator#collect}, so before a block is chosen. */
+  private final class Account implements Translator.Listener {
+    @Override
+    public void installed(int bytes) {
+      cache.translated(bytes);
+      cache.trim();
+    }
+
+    @Override
+    public void exhausted() {
+      cache.exhausted();
+      cache.trim();
+    }
   }
 
   /** Code has been dropped; jumps may lead to it. */
@@ -254,24 +271,58 @@ final class TranslatedBlocks {
   }
 
   private Block.@Nullable Translation heated(Block seed) {
+    if (!cache.mayTranslate()) {
+      seed.heat = -1;
+      return null;
+    }
+    if (translator.isBusy()) {
+      seed.heat = HOT / 2;
+      return null;
+    }
     CodePage page = state.code64() ? finder.pageOfLastBlock() : null;
     List<Block> blocks = RegionChooser.choose(seed, page, index, forced ? 1 : HOT / 8);
     Region region =
         RegionChooser.region(blocks, page != null && seed.secondPage < 0, state.code64());
     blocks.forEach(block -> block.heat = -1);
     if (!forced) {
-      translator.request(
-          region,
-          (first, count, code, entry) ->
-              install(blocks.subList(first, first + count), code, entry));
+      translator.request(region, new Pending(blocks));
       return null;
     }
     try {
-      install(blocks, translator.translate(List.of(region)), 0);
+      TranslatedCode code = translator.translate(List.of(region));
+      install(blocks, code, 0);
+      cache.translated(code.bytes());
     } catch (Translator.TooLargeException e) {
       return null;
+    } catch (OutOfMemoryError e) {
+      translator.failed();
+      cache.exhausted();
     }
     return seed.translation(index);
+  }
+
+  /** Blocks for which translation has been requested. */
+  private final class Pending implements Translator.Installer {
+    private final List<Block> blocks;
+
+    Pending(List<Block> blocks) {
+      this.blocks = blocks;
+    }
+
+    @Override
+    public boolean wanted() {
+      for (Block block : blocks) {
+        if (block.valid) {
+          return true;
+        }
+      }
+      return false;
+    }
+
+    @Override
+    public void install(int first, int count, TranslatedCode code, int firstEntry) {
+      TranslatedBlocks.this.install(blocks.subList(first, first + count), code, firstEntry);
+    }
   }
 
   private void install(List<Block> blocks, TranslatedCode code, int firstEntry) {

@@ -16,6 +16,7 @@ import java.util.function.LongFunction;
  * @param hostSamples how often the thread was looked at
  * @param places with samples, in no order
  * @param translation what was translated meanwhile, in the background or not
+ * @param overflows how often all decoded and translated code was dropped because there was too much
  * @param compilation milliseconds that the JVM's compilers worked, on threads of their own
  * @param collection milliseconds of garbage collection
  */
@@ -25,6 +26,7 @@ public record Profile(
     long hostSamples,
     List<Place> places,
     Translator.Counts translation,
+    long overflows,
     long compilation,
     long collection) {
 

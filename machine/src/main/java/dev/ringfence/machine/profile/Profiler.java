@@ -127,6 +127,7 @@ public final class Profiler {
         hostSamples,
         places,
         translation,
+        machine.codeOverflows(),
         compilation() - firstCompilation,
         collection() - firstCollection);
   }

@@ -33,17 +33,11 @@ public final class Execution {
 
   private int site;
   private boolean modesChanged;
-  private long slowPaths;
 
   public Execution(Processor processor) {
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
-  }
-
-  /** How often translated code took a slow path of memory. */
-  public long slowPaths() {
-    return slowPaths;
   }
 
   /**
@@ -122,36 +116,31 @@ public final class Execution {
     site = at;
   }
 
-  private void slow(long flagResult, long flagAuxiliary, int remaining, int at) {
-    slowPaths++;
-    locate(flagResult, flagAuxiliary, remaining, at);
-  }
-
   /** A load that missed the fast table. Likewise the following. */
   public long load8(long linear, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     return memory.load8(linear, Site.stack(at));
   }
 
   public long load16(long linear, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     return memory.load16(linear, Site.stack(at));
   }
 
   public long load32(long linear, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     return memory.load32(linear, Site.stack(at));
   }
 
   public long load64(long linear, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     return memory.load64(linear, Site.stack(at));
   }
 
   /** A store that missed the fast table, of 1, 2, 4 or 8 bytes. */
   public void store(
       long linear, long value, int bytes, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     boolean stack = Site.stack(at);
     switch (bytes) {
       case 1 -> memory.store8(linear, value, stack);
@@ -164,7 +153,7 @@ public final class Execution {
   /** The load of a read-modify-write, which raises what its store would raise. */
   public long loadForUpdate(
       long linear, int bytes, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     boolean stack = Site.stack(at);
     memory.checkStore(linear, bytes, stack);
     return switch (bytes) {
@@ -178,7 +167,7 @@ public final class Execution {
   /** A 16-byte load; #GP(0) if it must be aligned and is not. */
   public void loadVector(
       MicroOperation o, long linear, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     requireAligned(o, linear);
     memory.checkLoad(linear, 16, o.stack);
     long low = memory.load64(linear, o.stack);
@@ -189,7 +178,7 @@ public final class Execution {
   /** A 16-byte store; #GP(0) if it must be aligned and is not. */
   public void storeVector(
       MicroOperation o, long linear, long result, long auxiliary, int remaining, int at) {
-    slow(result, auxiliary, remaining, at);
+    locate(result, auxiliary, remaining, at);
     requireAligned(o, linear);
     memory.checkStore(linear, 16, o.stack);
     memory.store64(linear, state.r[o.second], o.stack);

@@ -8,6 +8,9 @@ package dev.ringfence.machine.translate;
 public abstract class TranslatedCode {
   private static final int REGION = 8;
 
+  /** Bytes of bytecode; set when it has been made. */
+  private int bytes;
+
   /** Most blocks of a region, as numbers of blocks have eight bits and one means none. */
   static final int MOST_BLOCKS = (1 << REGION) - 1;
 
@@ -25,6 +28,15 @@ public abstract class TranslatedCode {
   /** The entry of a block of a region, both by index. */
   public static int entry(int region, int block) {
     return region << REGION | block;
+  }
+
+  /** Bytes of bytecode of all regions. */
+  public int bytes() {
+    return bytes;
+  }
+
+  void setBytes(int count) {
+    bytes = count;
   }
 
   /** An entry of a region that is none of its blocks: {@link #run} returns at once. */

@@ -11,6 +11,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * Makes code of regions, on a background thread, for one processor. The thread that runs the
@@ -39,8 +40,14 @@ public final class Translator {
 
   private static final int MOST_REGIONS = 32;
 
+  /** Regions that may wait to be translated or installed; far more than a boot ever has. */
+  private static final int MOST_REQUESTS = 2000;
+
   private final Processor processor;
   private final Execution execution;
+  private final Listener listener;
+  private final Runnable exhausted;
+  private final AtomicInteger outstanding = new AtomicInteger();
   private final Queue<Runnable> finished = new ConcurrentLinkedQueue<>();
   private final Queue<Request> requests = new ConcurrentLinkedQueue<>();
   private final AtomicBoolean scheduled = new AtomicBoolean();
@@ -51,9 +58,37 @@ public final class Translator {
   private long nanoseconds;
   private long failures;
 
+  /** A translator that is asked to translate at once only, by whom it leaves all else to. */
   public Translator(Processor processor, Execution execution) {
+    this(
+        processor,
+        execution,
+        new Listener() {
+          @Override
+          public void installed(int bytes) {}
+
+          @Override
+          public void exhausted() {}
+        });
+  }
+
+  /**
+   * @param listener is told by {@link #collect}
+   */
+  public Translator(Processor processor, Execution execution, Listener listener) {
     this.processor = processor;
     this.execution = execution;
+    this.listener = listener;
+    this.exhausted = listener::exhausted;
+  }
+
+  /** Keeps account of translations. */
+  public interface Listener {
+    /** Code has been installed that holds so many bytes of bytecode. */
+    void installed(int bytes);
+
+    /** The JVM has no memory for what was to be translated, which is lost. */
+    void exhausted();
   }
 
   /**
@@ -84,8 +119,13 @@ public final class Translator {
   }
 
   /** Is told of the code of a region, or of parts of one that was too large. */
-  @FunctionalInterface
   public interface Installer {
+    /**
+     * Whether the code is still of use. Asked on the background thread, so the answer may be
+     * outdated.
+     */
+    boolean wanted();
+
     /**
      * Blocks have code.
      *
@@ -116,12 +156,18 @@ public final class Translator {
     }
   }
 
+  /** Whether so much waits that there should be no further requests for now. */
+  public boolean isBusy() {
+    return outstanding.get() >= MOST_REQUESTS;
+  }
+
   /**
    * Translates in the background.
    *
    * @param installer called by a later {@link #collect} with the code
    */
   public void request(Region region, Installer installer) {
+    outstanding.incrementAndGet();
     requests.add(new Request(region, 0, installer));
     if (scheduled.compareAndSet(false, true)) {
       ScheduledFuture<?> unused =
@@ -134,7 +180,10 @@ public final class Translator {
     List<Request> batch = new ArrayList<>();
     Request next;
     while ((next = requests.poll()) != null) {
-      batch.add(next);
+      outstanding.decrementAndGet();
+      if (next.installer.wanted()) {
+        batch.add(next);
+      }
       if (batch.size() == MOST_REGIONS) {
         translateBatch(batch);
         batch = new ArrayList<>();
@@ -162,20 +211,46 @@ public final class Translator {
         if (large.region.blocks().size() == 1) {
           failed();
         }
-      } catch (LinkageError e) {
-        failed();
+      } catch (OutOfMemoryError e) {
+        lose(batch.size());
+        return;
+      } catch (LinkageError | RuntimeException e) {
+        // The fault of one of them, whose blocks stay interpreted.
+        if (batch.size() == 1) {
+          failed();
+        } else {
+          batch.forEach(request -> translateBatch(List.of(request)));
+        }
         return;
       }
     }
   }
 
-  private static void install(List<Request> batch, TranslatedCode code) {
+  /**
+   * There is no memory for a batch. All blocks are going to be dropped, so what waits is not wanted
+   * either. Constraint: no class may be needed here that is not loaded yet.
+   */
+  private void lose(int regionsOfBatch) {
+    int lost = regionsOfBatch;
+    while (requests.poll() != null) {
+      outstanding.decrementAndGet();
+      lost++;
+    }
+    synchronized (this) {
+      failures += lost;
+    }
+    finished.add(exhausted);
+  }
+
+  private void install(List<Request> batch, TranslatedCode code) {
     for (int i = 0; i < batch.size(); i++) {
       batch.get(i).install(code, TranslatedCode.entry(i, 0));
     }
+    listener.installed(code.bytes());
   }
 
-  private synchronized void failed() {
+  /** A region could not be translated. */
+  public synchronized void failed() {
     failures++;
   }
 
@@ -221,11 +296,12 @@ public final class Translator {
                   .lookupClass()
                   .getDeclaredConstructor()
                   .newInstance();
+      code.setBytes(result.methodBytes().stream().mapToInt(Integer::intValue).sum());
       synchronized (this) {
         classes++;
         regions += batch.size();
         blocks += batch.stream().mapToInt(region -> region.blocks().size()).sum();
-        bytes += result.methodBytes().stream().mapToInt(Integer::intValue).sum();
+        bytes += code.bytes();
         nanoseconds += System.nanoTime() - start;
       }
       return code;

@@ -13,6 +13,7 @@ import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import dev.ringfence.machine.translate.TranslationMode;
+import dev.ringfence.machine.translate.Translator;
 import java.util.HexFormat;
 
 /**
@@ -61,11 +62,13 @@ public final class BareProcessor implements AutoCloseable {
 
   /** A processor whose code is translated as a mode says. */
   public BareProcessor(TranslationMode mode) {
-    this(CpuModel.load(CpuModel.DEFAULT), mode);
+    this(mode, CodeCache.Limits.STANDARD);
   }
 
-  private BareProcessor(CpuModel model, TranslationMode mode) {
-    cache = new CodeCache(memory, mode);
+  /** A processor that keeps no more code than limits say. */
+  public BareProcessor(TranslationMode mode, CodeCache.Limits limits) {
+    CpuModel model = CpuModel.load(CpuModel.DEFAULT);
+    cache = new CodeCache(memory, mode, limits);
     VirtualClock clock = new VirtualClock();
     processor =
         new Processor(0, model, memory, new IoSpace("port"), clock, new Frequency(2_000_000_000L));
@@ -161,6 +164,11 @@ public final class BareProcessor implements AutoCloseable {
     processor.wake(processor.time());
     processor.requestAttention();
     loop.run(processor.time() + instructions);
+  }
+
+  /** What has been translated. */
+  public Translator.Counts translations() {
+    return loop.translationCounts();
   }
 
   /** The vector whose handler halted the processor, or -1 if it halted elsewhere. */
