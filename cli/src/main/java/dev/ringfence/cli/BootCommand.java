@@ -164,7 +164,12 @@ final class BootCommand implements Callable<Integer> {
       Assignment assignment = new Assignment(request.command(), request.terminal());
       GuestSession session = session(machine, assignment, command, request.verbose());
       session.restore(snapshot);
-      return run(session, manifest, profile ? kernelOf(file, manifest) : null, command, false);
+      return run(
+          session,
+          manifest,
+          profileOption.profile() ? kernelOf(file, manifest) : null,
+          command,
+          false);
     }
   }
 
