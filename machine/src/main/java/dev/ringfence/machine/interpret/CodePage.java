@@ -97,6 +97,10 @@ final class CodePage {
         }
       }
     }
-    entering.forEach(block -> block.valid = false);
+    // A loop and no lambda, whose class there may be no room for: code is dropped when metaspace is
+    // exhausted, too.
+    for (Block block : entering) {
+      block.valid = false;
+    }
   }
 }
