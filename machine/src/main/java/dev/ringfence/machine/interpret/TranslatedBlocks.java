@@ -153,8 +153,7 @@ final class TranslatedBlocks {
         if (execution.modesChanged()) {
           execution.count(remaining, 0);
           // Most such instructions leave nothing to attend to. A timer may have been armed, and
-          // then
-          // the time given is too long.
+          // then the time given is too long.
           if (processor.mustAttend() || processor.clock().nextDeadline() < until) {
             processor.requestAttention();
           }
