@@ -302,16 +302,12 @@ final class PolicyResultBuilder {
     if (datum == null) {
       return "";
     }
-    if (datum.kind() == PageKind.ANONYMOUS
-        && run.policy().behaviour().ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED) {
-      return "own-user-memory: unmapped, or "
-          + run.policy().decides(provenance(datum), datum.name());
-    }
-    return run.policy().decides(provenance(datum), datum.name());
-  }
-
-  private static Provenance provenance(Datum datum) {
-    return new Provenance(datum.kind(), datum.name(), 0, datum.user());
+    Provenance page = new Provenance(datum.kind(), datum.name(), 0, datum.user());
+    String decides = run.policy().decides(page, datum.name());
+    boolean maybeOwn =
+        datum.kind() == PageKind.ANONYMOUS
+            && run.policy().behaviour().ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED;
+    return maybeOwn ? "own-user-memory: unmapped, or " + decides : decides;
   }
 
   /** Memory of a kind that the policy does not expose already. */
