@@ -12,7 +12,6 @@ import dev.ringfence.machine.cpu.Slot;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -129,33 +128,19 @@ public class IsolationGateBenchmark {
   }
 
   private static Path build() throws IOException, InterruptedException {
-    Path sources = Path.of(System.getProperty("ringfence.root"), "guest", "isolation");
+    Path script = Path.of(System.getProperty("ringfence.root"), "guest", "isolation", "build.sh");
     Path folder = Files.createTempDirectory("ringfence-bench");
-    Path linked = folder.resolve("kernel64");
+    int status =
+        new ProcessBuilder(script.toString(), folder.toString()).inheritIO().start().waitFor();
+    if (status != 0) {
+      throw new IOException("status %d of %s".formatted(status, script));
+    }
     Path image = folder.resolve("kernel");
-    execute(
-        "gcc",
-        "-m64",
-        "-static",
-        "-nostdlib",
-        "-no-pie",
-        "-Wl,--build-id=none",
-        "-Wl,-T," + sources.resolve("kernel.ld"),
-        sources.resolve("kernel.S").toString(),
-        "-o",
-        linked.toString());
-    execute("objcopy", "-O", "elf32-i386", linked.toString(), image.toString());
-    for (Path file : List.of(linked, image, folder)) {
+    // What is named last is deleted first, and a folder must be empty.
+    for (Path file : List.of(folder, folder.resolve("kernel64"), image)) {
       file.toFile().deleteOnExit();
     }
     return image;
-  }
-
-  private static void execute(String... command) throws IOException, InterruptedException {
-    int status = new ProcessBuilder(command).inheritIO().start().waitFor();
-    if (status != 0) {
-      throw new IOException("status %d of %s".formatted(status, Arrays.toString(command)));
-    }
   }
 
   private void expect(StopReason wanted) {

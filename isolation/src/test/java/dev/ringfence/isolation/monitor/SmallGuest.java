@@ -67,20 +67,8 @@ final class SmallGuest implements AutoCloseable {
               .anyMatch(path -> Files.isExecutable(Path.of(path, tool))),
           tool + " is not installed");
     }
-    Path sources = Path.of(System.getProperty("ringfence.root"), "guest", "isolation");
-    run(
-        folder,
-        "gcc",
-        "-m64",
-        "-static",
-        "-nostdlib",
-        "-no-pie",
-        "-Wl,--build-id=none",
-        "-Wl,-T," + sources.resolve("kernel.ld"),
-        sources.resolve("kernel.S").toString(),
-        "-o",
-        "kernel64");
-    run(folder, "objcopy", "-O", "elf32-i386", "kernel64", "kernel");
+    Path script = Path.of(System.getProperty("ringfence.root"), "guest", "isolation", "build.sh");
+    run(folder, script.toString(), folder.toString());
     return folder.resolve("kernel");
   }
 
