@@ -1,26 +1,19 @@
 package dev.ringfence.bench;
 
 import dev.ringfence.isolation.monitor.Datum;
-import dev.ringfence.isolation.monitor.KernelView;
-import dev.ringfence.isolation.monitor.ObjectOffset;
+import dev.ringfence.isolation.monitor.OpaqueKernel;
 import dev.ringfence.linux.provenance.AllocationTracker;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.Machine;
-import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.Slot;
-import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /**
  * What the monitor is told of the kernel of guest/isolation. Answers cost next to nothing, so that
  * a benchmark measures the gate and not the reading of a kernel's structures.
  */
-final class BareKernel implements KernelView {
-  /** Linear address at which the kernel maps the first byte of RAM. */
-  static final long DIRECT_MAP = 0xffff_8880_0000_0000L;
-
+final class BareKernel extends OpaqueKernel {
   /** First of the pages that only loads and stores of the script touch, 8 MiB and following. */
   static final long FIRST_FRAME = 0x800;
 
@@ -43,26 +36,8 @@ final class BareKernel implements KernelView {
   }
 
   @Override
-  public Provenance provenance(long linear, long physical) {
-    return provenanceOfFrame(physical >>> 12);
-  }
-
-  @Override
   public Provenance provenanceOfFrame(long frame) {
     return frame < FIRST_FRAME ? IMAGE : frame == PAGE_CACHE ? CACHED : OBJECT;
-  }
-
-  @Override
-  public long signature(long frame) {
-    return 0;
-  }
-
-  @Override
-  public void refresh() {}
-
-  @Override
-  public List<String> symbolsOn(long linear, PageKind kind) {
-    return List.of();
   }
 
   @Override
@@ -71,59 +46,13 @@ final class BareKernel implements KernelView {
   }
 
   @Override
-  public @Nullable ObjectOffset offset(long linear, long frame, PageKind kind) {
-    return null;
-  }
-
-  @Override
-  public long directMap(long frame) {
-    return DIRECT_MAP + (frame << 12);
-  }
-
-  @Override
-  public String region(long linear) {
-    return "kernel half";
-  }
-
-  @Override
-  public int unwind(Processor processor, long[] frames) {
-    frames[0] = processor.state().rip;
-    return 1;
-  }
-
-  @Override
   public String function(long address) {
     return Long.toHexString(address);
   }
 
   @Override
-  public long addressSpace(long cr3) {
-    return cr3 & -4096;
-  }
-
-  @Override
-  public long mm(long addressSpace) {
-    return addressSpace;
-  }
-
-  @Override
   public long currentTask(ProcessorState state, int processor) {
     return 1;
-  }
-
-  @Override
-  public long mmOfTask(long task) {
-    return 0;
-  }
-
-  @Override
-  public long stack(long task) {
-    return 0;
-  }
-
-  @Override
-  public int stackBytes() {
-    return 0;
   }
 
   @Override
@@ -141,10 +70,5 @@ final class BareKernel implements KernelView {
   @Override
   public void release() {
     machine.probes().clearCodeProbe(RELEASE);
-  }
-
-  @Override
-  public String systemCall(int number) {
-    return Integer.toString(number);
   }
 }

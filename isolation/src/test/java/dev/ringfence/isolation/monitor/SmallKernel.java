@@ -11,12 +11,11 @@ import dev.ringfence.machine.probe.CodeProbe;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 
 /** What the kernel of guest/isolation is, told by the tests that run it. */
-final class SmallKernel implements KernelView {
+final class SmallKernel extends OpaqueKernel {
   /** Linear address of the first byte of RAM. */
-  static final long DIRECT = 0xffff_8880_0000_0000L;
+  static final long DIRECT = DIRECT_MAP;
 
   /** First of 512 pages that step 4 of the guest's script maps. */
   static final long AREAS = 0xffff_c900_0000_0000L;
@@ -60,11 +59,6 @@ final class SmallKernel implements KernelView {
   }
 
   @Override
-  public Provenance provenance(long linear, long physical) {
-    return provenanceOfFrame(physical >>> 12);
-  }
-
-  @Override
   public Provenance provenanceOfFrame(long frame) {
     return frames.getOrDefault(frame, new Provenance(PageKind.UNKNOWN, "", 0, false));
   }
@@ -73,9 +67,6 @@ final class SmallKernel implements KernelView {
   public long signature(long frame) {
     return signatures.getOrDefault(frame, 0L);
   }
-
-  @Override
-  public void refresh() {}
 
   @Override
   public List<String> symbolsOn(long linear, PageKind kind) {
@@ -88,34 +79,13 @@ final class SmallKernel implements KernelView {
   }
 
   @Override
-  public @Nullable ObjectOffset offset(long linear, long frame, PageKind kind) {
-    return null;
-  }
-
-  @Override
-  public long directMap(long frame) {
-    return DIRECT + (frame << 12);
-  }
-
-  @Override
   public String region(long linear) {
     return linear < AREAS ? "direct map" : linear < IMAGE ? "areas" : "image";
   }
 
   @Override
-  public int unwind(Processor processor, long[] addresses) {
-    addresses[0] = processor.state().rip;
-    return 1;
-  }
-
-  @Override
   public String function(long address) {
     return Long.toHexString(address);
-  }
-
-  @Override
-  public long addressSpace(long cr3) {
-    return cr3 & ~0xfffL;
   }
 
   @Override

@@ -5,6 +5,7 @@ import dev.ringfence.isolation.monitor.ExposureSampler;
 import dev.ringfence.isolation.monitor.IsolationMonitor;
 import dev.ringfence.isolation.monitor.KernelView;
 import dev.ringfence.isolation.monitor.LinuxKernel;
+import dev.ringfence.isolation.monitor.OpaqueKernel;
 import dev.ringfence.isolation.policy.Behaviour;
 import dev.ringfence.isolation.policy.KernelNames;
 import dev.ringfence.isolation.policy.Policy;

@@ -1,8 +1,5 @@
-package dev.ringfence.lab.experiment;
+package dev.ringfence.isolation.monitor;
 
-import dev.ringfence.isolation.monitor.Datum;
-import dev.ringfence.isolation.monitor.KernelView;
-import dev.ringfence.isolation.monitor.ObjectOffset;
 import dev.ringfence.linux.provenance.AllocationTracker;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
@@ -13,15 +10,18 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A kernel that cannot be read: for policies that leave at every entry, and so need not know what
- * the kernel touches.
+ * the kernel touches. Guests of which little is known tell that little in a class of their own.
  */
-final class OpaqueKernel implements KernelView {
+public class OpaqueKernel implements KernelView {
+  /** Where x86-64 Linux maps the first byte of RAM if nothing moves it. */
+  public static final long DIRECT_MAP = 0xffff_8880_0000_0000L;
+
   private static final long FRAME = 0x000f_ffff_ffff_f000L;
   private static final Provenance UNKNOWN = new Provenance(PageKind.UNKNOWN, "", 0, false);
 
   @Override
-  public Provenance provenance(long linear, long physical) {
-    return UNKNOWN;
+  public final Provenance provenance(long linear, long physical) {
+    return provenanceOfFrame(physical >>> 12);
   }
 
   @Override
@@ -54,7 +54,7 @@ final class OpaqueKernel implements KernelView {
 
   @Override
   public long directMap(long frame) {
-    return 0xffff_8880_0000_0000L + (frame << 12);
+    return DIRECT_MAP + (frame << 12);
   }
 
   @Override
