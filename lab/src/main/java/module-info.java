@@ -5,6 +5,7 @@ module dev.ringfence.lab {
   requires transitive dev.ringfence.isolation;
   requires transitive dev.ringfence.linux;
   requires transitive dev.ringfence.machine;
+  requires transitive dev.ringfence.silicon;
   requires com.fasterxml.jackson.databind;
   requires com.fasterxml.jackson.dataformat.yaml;
   requires com.github.luben.zstd_jni;

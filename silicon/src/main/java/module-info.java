@@ -1,0 +1,13 @@
+/**
+ * The part of a processor that architecture hides: caches, buffers, predictors, the order in which
+ * instructions really execute, and what they leave behind when they should not have been executed.
+ */
+@org.jspecify.annotations.NullMarked
+module dev.ringfence.silicon {
+  requires static transitive org.jspecify;
+  requires transitive dev.ringfence.machine;
+  requires com.fasterxml.jackson.databind;
+  requires com.fasterxml.jackson.dataformat.yaml;
+
+  exports dev.ringfence.silicon;
+}
