@@ -13,6 +13,7 @@ import dev.ringfence.machine.device.host.ImageFile;
 import dev.ringfence.machine.device.host.MachineControl;
 import dev.ringfence.machine.interpret.CodeCache;
 import dev.ringfence.machine.interpret.ExecutionOutsideMemory;
+import dev.ringfence.machine.interpret.Executor;
 import dev.ringfence.machine.interpret.ProcessorLoop;
 import dev.ringfence.machine.interrupt.LocalApic;
 import dev.ringfence.machine.interrupt.TripleFault;
@@ -339,6 +340,16 @@ public final class Machine implements AutoCloseable {
   public void setInstructionListener(
       long instructions, ProcessorLoop.@Nullable InstructionListener listener) {
     loops.forEach(loop -> loop.setInstructionListener(instructions, listener));
+  }
+
+  /**
+   * Has all processors execute by other executors from their next instruction on, or by the
+   * machine's own again. The machine must not be running.
+   *
+   * @param factory makes one for each processor, or null for the machine's own
+   */
+  public void setExecutor(Executor.@Nullable Factory factory) {
+    loops.forEach(loop -> loop.setExecutor(factory));
   }
 
   /** What has been translated to bytecode, for all processors. */

@@ -66,6 +66,7 @@ public record Feature(String name, int leaf, int subleaf, int register, int bit)
     add(7, 0, EBX, 7, "SMEP");
     add(7, 0, EBX, 9, "ERMS");
     add(7, 0, EBX, 10, "INVPCID");
+    add(7, 0, EBX, 11, "RTM");
     add(7, 0, EBX, 18, "RDSEED");
     add(7, 0, EBX, 20, "SMAP");
     add(7, 0, EBX, 23, "CLFLUSHOPT");

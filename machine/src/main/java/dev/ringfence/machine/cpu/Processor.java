@@ -12,6 +12,7 @@ import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
 import java.util.Objects;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /** One processor: its state, and what its instructions can reach. */
@@ -27,6 +28,7 @@ public final class Processor implements ProcessorSignals, Stateful {
   private @Nullable InterruptSource apic;
   private @Nullable Probe probe;
   private Microarchitecture microarchitecture = Microarchitecture.NONE;
+  private @Nullable LongSupplier timeStampSource;
   private long time;
   private long instructions;
   private boolean attention = true;
@@ -144,6 +146,12 @@ public final class Processor implements ProcessorSignals, Stateful {
     time += count;
   }
 
+  /** Counts completed instructions that took as long as an executor says. */
+  public void complete(int count, long nanoseconds) {
+    instructions += count;
+    time += nanoseconds;
+  }
+
   /**
    * PAUSE: time passes, so that with several processors the one that is waited for gets its turn.
    * 140 cycles is what the instruction takes on Skylake (Intel optimization manual, section 2.5.4);
@@ -155,7 +163,24 @@ public final class Processor implements ProcessorSignals, Stateful {
 
   /** IA32_TIME_STAMP_COUNTER as this processor's software sees it now. */
   public long timeStamp() {
-    return timeStampCounter.ticksAt(clock.now()) + state.tscOffset;
+    long ticks =
+        timeStampSource == null
+            ? timeStampCounter.ticksAt(clock.now())
+            : timeStampSource.getAsLong();
+    return ticks + state.tscOffset;
+  }
+
+  /** Ticks of the time-stamp counter in a second, before any offset. */
+  public Frequency timeStampFrequency() {
+    return timeStampCounter;
+  }
+
+  /**
+   * Sets who counts the ticks of the time-stamp counter since power-on, or null for the clock: an
+   * executor that knows the cycle at which an instruction reads it.
+   */
+  public void setTimeStampSource(@Nullable LongSupplier source) {
+    timeStampSource = source;
   }
 
   /** Makes the executor look for interrupts and other events before the next instruction. */

@@ -10,28 +10,37 @@ import org.jspecify.annotations.Nullable;
  * may go elsewhere. Blocks are position-independent, so all linear aliases of a physical page share
  * them.
  */
-final class Block {
+public final class Block {
   private static final @Nullable Translation[] NONE = {};
 
   /** Offset of its first byte in its page. */
   final int offset;
 
-  final MicroOperation[] operations;
+  /** What it does, in order. Not to be changed. */
+  public final MicroOperation[] operations;
 
   /** Number of instructions. */
-  final int instructions;
+  public final int instructions;
 
-  /** Offset in bytes of each instruction from the start of the block, and of the end. */
-  final int[] offsets;
+  /**
+   * Offset in bytes of each instruction from the start of the block, and of the end. Not to be
+   * changed.
+   */
+  public final int[] offsets;
 
-  /** Index of the first micro-operation of each instruction, and their number. */
-  final int[] firstOperation;
+  /**
+   * Index of the first micro-operation of each instruction, and their number. Not to be changed.
+   */
+  public final int[] firstOperation;
 
   /** RAM page that holds the last bytes if the block runs over the end of its page, else -1. */
-  final int secondPage;
+  public final int secondPage;
 
   /** Whether a probe is told of its first instruction; such a block is never translated. */
   final boolean probed;
+
+  /** What an executor other than the machine's own has found out about the block, or null. */
+  public @Nullable Object annotation;
 
   /** How often it has been interpreted; negative once translation has been asked for. */
   int heat;
@@ -64,7 +73,7 @@ final class Block {
   }
 
   /** Length in bytes. */
-  int length() {
+  public int length() {
     return offsets[instructions];
   }
 

@@ -2,7 +2,7 @@ package dev.ringfence.machine.interpret;
 
 import dev.ringfence.machine.cpu.ProcessorException;
 
-/** Where an interpreter gets the block to execute next. */
+/** Where an executor gets the block to execute next. */
 interface BlockSource {
   /**
    * The block at RIP.

@@ -79,7 +79,7 @@ public final class InstructionStepper {
       }
     }
     interpreter.execute(processor.time() + 1);
-    return interpreter.exception;
+    return interpreter.exception();
   }
 
   private TranslatedCode translate(Translator by, Block next) {

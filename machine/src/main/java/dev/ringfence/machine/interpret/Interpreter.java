@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * follow each other inside one method below HotSpot's 8,000-byte limit, with the tables of the TLB
  * in locals; whatever is rare is a call.
  */
-final class Interpreter {
+final class Interpreter implements Executor {
   private static final MicroOperation[] NOTHING = {};
 
   private final Processor processor;
@@ -30,8 +30,7 @@ final class Interpreter {
   private final BlockSource source;
   private final @Nullable TranslatedBlocks translated;
 
-  /** The exception that ended the last call, or null. */
-  @Nullable ProcessorException exception;
+  private @Nullable ProcessorException exception;
 
   /**
    * @param translated executes what has been translated, or null
@@ -44,8 +43,13 @@ final class Interpreter {
     this.source = source;
   }
 
-  /** Whether there was a translation of the last block that was executed. */
-  boolean lastTranslated() {
+  @Override
+  public @Nullable ProcessorException exception() {
+    return exception;
+  }
+
+  @Override
+  public boolean lastTranslated() {
     return translated != null && translated.lastTranslated();
   }
 
@@ -54,12 +58,8 @@ final class Interpreter {
     return translated == null ? Translator.Counts.NONE : translated.counts();
   }
 
-  /**
-   * Executes until the processor's time reaches {@code until}, or it needs attention, or an
-   * exception is raised, which {@link #exception} then holds. Afterwards RIP is exact, and the
-   * instructions that completed have been counted.
-   */
-  void execute(long until) {
+  @Override
+  public void execute(long until) {
     final Processor p = processor;
     final ProcessorState s = state;
     final TranslatedMemory m = memory;

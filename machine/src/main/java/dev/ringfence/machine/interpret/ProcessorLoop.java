@@ -25,7 +25,9 @@ public final class ProcessorLoop {
   private final Processor processor;
   private final ProcessorState state;
   private final TranslatedMemory memory;
+  private final BlockFinder finder;
   private final Interpreter interpreter;
+  private Executor executor;
   private @Nullable InstructionListener listener;
   private long interval;
 
@@ -36,7 +38,7 @@ public final class ProcessorLoop {
     this.processor = processor;
     this.state = processor.state();
     this.memory = processor.memory();
-    BlockFinder finder = new BlockFinder(processor, cache, physical);
+    this.finder = new BlockFinder(processor, cache, physical);
     this.interpreter =
         new Interpreter(
             processor,
@@ -44,6 +46,7 @@ public final class ProcessorLoop {
             cache.translation() == TranslationMode.OFF
                 ? null
                 : new TranslatedBlocks(processor, finder, cache));
+    this.executor = interpreter;
     cache.attach(memory);
   }
 
@@ -68,6 +71,14 @@ public final class ProcessorLoop {
     interval = instructions;
     listener = observer;
     nextSample = processor.instructions() + instructions;
+  }
+
+  /**
+   * Puts another executor in place of the machine's own, or that one back. The processor must not
+   * be running.
+   */
+  public void setExecutor(Executor.@Nullable Factory factory) {
+    executor = factory == null ? interpreter : factory.create(processor, finder);
   }
 
   /** What has been translated for this processor. */
@@ -166,6 +177,7 @@ public final class ProcessorLoop {
 
   private void delivered() {
     memory.contextChanged();
+    executor.eventDelivered();
     processor.requestAttention();
   }
 
@@ -177,11 +189,11 @@ public final class ProcessorLoop {
   /** Executes until a time or an event, and delivers the exception that it ended with. */
   private void step(long until) {
     if (listener == null) {
-      interpreter.execute(until);
+      executor.execute(until);
     } else {
       executeSampled(until, listener);
     }
-    ProcessorException exception = interpreter.exception;
+    ProcessorException exception = executor.exception();
     if (exception != null) {
       processor.clock().setNow(processor.time());
       raise(exception);
@@ -190,9 +202,9 @@ public final class ProcessorLoop {
 
   private void executeSampled(long until, InstructionListener observer) {
     long left = Math.max(1, nextSample - processor.instructions());
-    interpreter.execute(Math.min(until, processor.time() + left));
+    executor.execute(Math.min(until, processor.time() + left));
     if (processor.instructions() >= nextSample) {
-      observer.reached(processor, interpreter.lastTranslated());
+      observer.reached(processor, executor.lastTranslated());
       nextSample = processor.instructions() + interval;
     }
   }

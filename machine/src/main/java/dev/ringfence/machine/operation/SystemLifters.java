@@ -28,6 +28,7 @@ final class SystemLifters {
   static void register(Map<String, Lifter> lifters) {
     SegmentLifters.register(lifters);
     TransferLifters.register(lifters);
+    TransactionLifters.register(lifters);
     PortLifters.register(lifters);
     lifters.put("PUSHF", SystemLifters::pushFlags);
     lifters.put("POPF", SystemLifters::popFlags);
@@ -61,19 +62,13 @@ final class SystemLifters {
     for (String mnemonic : new String[] {"CLFLUSH", "CLFLUSHOPT", "CLWB"}) {
       lifters.put(mnemonic, SystemLifters::flushLine);
     }
+    for (String mnemonic : new String[] {"LFENCE", "MFENCE", "SFENCE"}) {
+      // Memory accesses execute in order.
+      lifters.put(mnemonic, (emitter, i) -> emitter.move(emitter.temporary(), 64, Slot.ZERO, 0));
+    }
     for (String mnemonic :
-        new String[] {
-          "LFENCE",
-          "MFENCE",
-          "SFENCE",
-          "PREFETCHNTA",
-          "PREFETCHT0",
-          "PREFETCHT1",
-          "PREFETCHT2",
-          "PREFETCHW"
-        }) {
-      // Memory accesses execute in order, and hints have no architectural effect.
-      lifters.put(mnemonic, (emitter, i) -> {});
+        new String[] {"PREFETCHNTA", "PREFETCHT0", "PREFETCHT1", "PREFETCHT2", "PREFETCHW"}) {
+      lifters.put(mnemonic, SystemLifters::prefetch);
     }
     for (String mnemonic :
         new String[] {
@@ -408,6 +403,17 @@ final class SystemLifters {
         emitter.processorHelper((processor, operation) ->
             processor.memory().checkLoad(checkedLinear(processor.state(), operation, 1), 1)),
         memory);
+  }
+
+  /**
+   * A hint has no architectural effect. Its address is computed for executors that have caches;
+   * like the move of a fence, into a slot that nobody reads.
+   */
+  private static void prefetch(Emitter emitter, Instruction i) {
+    MicroOperation address = emitter.append(MicroCode.ADDRESS);
+    Memory memory = emitter.memory(i, 1, false);
+    address.destination = emitter.temporary();
+    Emitter.address(address, memory);
   }
 
   /** The slot that holds a selector, filled when the micro-operation executes. */

@@ -20,6 +20,19 @@ public interface AddressSpaceView {
    */
   boolean admit(long linear, int access, Mapping mapping);
 
+  /**
+   * Whether the tables on which the processor runs now map a page: those of the view, where it has
+   * tables of its own, and otherwise the guest's. For executors that look at what could have been
+   * accessed; asking has no effect.
+   *
+   * @param linear address, of user or supervisor, in either half
+   * @param access 0 for a load, {@link PageWalker#WRITE}, or {@link PageWalker#FETCH}
+   * @param mapping how the guest's tables map the address
+   */
+  default boolean reaches(long linear, int access, Mapping mapping) {
+    return true;
+  }
+
   /** Whether accesses of the supervisor to the lower half are shown too. Asked once. */
   default boolean guardsUserHalf() {
     return false;

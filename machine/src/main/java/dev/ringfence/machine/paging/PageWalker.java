@@ -45,6 +45,9 @@ public final class PageWalker {
   /** Error code of a failed walk. */
   int errorCode;
 
+  /** Entries that the last walk read, whatever it came to. */
+  private int entries;
+
   private final long[] entryAddress = new long[4];
   private final long[] entryValue = new long[4];
 
@@ -99,6 +102,58 @@ public final class PageWalker {
     return find(state, root, linear, (state.efer & ControlBits.EFER_NXE) != 0) > 0;
   }
 
+  /** What {@link #examine} finds. */
+  enum Finding {
+    PERMITTED,
+    NOT_PRESENT,
+    RESERVED,
+    DENIED
+  }
+
+  /**
+   * Like {@link #walk}, but without effect: no bit is set, and the tables' entries that it read are
+   * in {@link #entries}, whatever it came to.
+   */
+  Finding examine(
+      ProcessorState state,
+      long root,
+      long linear,
+      int access,
+      boolean asUser,
+      boolean smapEnforced) {
+    int levels = find(state, root, linear, (state.efer & ControlBits.EFER_NXE) != 0);
+    if (levels <= 0) {
+      return levels == 0 ? Finding.NOT_PRESENT : Finding.RESERVED;
+    }
+    return permitted(state, access, asUser, smapEnforced) ? Finding.PERMITTED : Finding.DENIED;
+  }
+
+  /** Entries of tables that the last walk read, from the root on. */
+  int entries() {
+    return entries;
+  }
+
+  /** Physical address of one of {@link #entries}. */
+  long entryAddress(int index) {
+    return entryAddress[index];
+  }
+
+  /** Value of one of {@link #entries} when it was read. */
+  long entryValue(int index) {
+    return entryValue[index];
+  }
+
+  /** Whether a permitted access sets an accessed or dirty bit after the last walk. */
+  boolean marks(boolean write) {
+    for (int i = 0; i < entries; i++) {
+      long bits = PTE_ACCESSED | (write && i == entries - 1 ? PTE_DIRTY : 0);
+      if ((entryValue[i] & bits) != bits) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   private boolean permitted(
       ProcessorState state, int access, boolean asUser, boolean smapEnforced) {
     if ((access & FETCH) != 0) {
@@ -126,6 +181,7 @@ public final class PageWalker {
     if ((state.cr4 & ControlBits.CR4_PAE) != 0) {
       long pointer = state.pageDirectoryPointers[(int) (linear >>> 30) & 3];
       if ((pointer & PTE_PRESENT) == 0) {
+        entries = 0;
         return 0;
       }
       return find64(state, pointer & 0x000ffffffffff000L, linear, 2, noExecuteEnabled);
@@ -150,6 +206,9 @@ public final class PageWalker {
       int shift = 12 + 9 * (level - 1);
       long address = at + ((linear >>> shift & 511) << 3);
       long entry = memory.readLong(address);
+      entryAddress[top - level] = address;
+      entryValue[top - level] = entry;
+      entries = top - level + 1;
       if ((entry & PTE_PRESENT) == 0) {
         return 0;
       }
@@ -165,8 +224,6 @@ public final class PageWalker {
       if ((entry & reserved) != 0) {
         return -1;
       }
-      entryAddress[top - level] = address;
-      entryValue[top - level] = entry;
       writable &= (entry & PTE_WRITABLE) != 0;
       user &= (entry & PTE_USER) != 0;
       noExecute |= (entry & PTE_NO_EXECUTE) != 0;
@@ -183,11 +240,12 @@ public final class PageWalker {
     noExecute = false;
     long address = table + ((linear >>> 22 & 1023) << 2);
     long entry = memory.readInt(address) & 0xffffffffL;
+    entryAddress[0] = address;
+    entryValue[0] = entry;
+    entries = 1;
     if ((entry & PTE_PRESENT) == 0) {
       return 0;
     }
-    entryAddress[0] = address;
-    entryValue[0] = entry;
     writable = (entry & PTE_WRITABLE) != 0;
     user = (entry & PTE_USER) != 0;
     if ((entry & PTE_LARGE) != 0 && (state.cr4 & ControlBits.CR4_PSE) != 0) {
@@ -200,11 +258,12 @@ public final class PageWalker {
     }
     address = (entry & 0xfffff000L) + ((linear >>> 12 & 1023) << 2);
     entry = memory.readInt(address) & 0xffffffffL;
+    entryAddress[1] = address;
+    entryValue[1] = entry;
+    entries = 2;
     if ((entry & PTE_PRESENT) == 0) {
       return 0;
     }
-    entryAddress[1] = address;
-    entryValue[1] = entry;
     writable &= (entry & PTE_WRITABLE) != 0;
     user &= (entry & PTE_USER) != 0;
     leaf(state, entry, 12, entry & 0xfffff000L);

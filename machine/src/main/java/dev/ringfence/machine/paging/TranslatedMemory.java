@@ -77,6 +77,16 @@ public final class TranslatedMemory implements LinearMemory {
     void all(boolean global);
   }
 
+  /** Told of accesses by the methods of {@link LinearMemory}, before they are made. */
+  public interface AccessListener {
+    /**
+     * An access is about to be made. It may raise an exception yet.
+     *
+     * @param bytes at most 4096; they may run over the end of the page
+     */
+    void accessing(long linear, int bytes, boolean write);
+  }
+
   /** What the executor must know of slow accesses. */
   public interface DeviceGate {
     /**
@@ -119,6 +129,7 @@ public final class TranslatedMemory implements LinearMemory {
   private final ProcessorState state;
   private final PhysicalMemory physical;
   private final PageWalker walker;
+  private final TranslationInspector inspector;
   private final TranslationBuffer buffer = new TranslationBuffer();
   private final short[] slotOfPcid = new short[4096];
   private int nextSlot;
@@ -138,6 +149,7 @@ public final class TranslatedMemory implements LinearMemory {
   private final long[][] fastTables = {readTable, writeTable, fetchTable};
   private final RestartInstruction restart = new RestartInstruction();
   private @Nullable Invalidations invalidations;
+  private @Nullable AccessListener accessListener;
   private Watcher watcher;
   private DeviceGate deviceGate = () -> {};
   private PhysicalMemory.CodeGate codeGate = PhysicalMemory.CodeGate.NO_CODE;
@@ -146,6 +158,7 @@ public final class TranslatedMemory implements LinearMemory {
     this.state = state;
     this.physical = physical;
     this.walker = new PageWalker(physical, physicalAddressBits);
+    this.inspector = new TranslationInspector(state, this, buffer, physical, physicalAddressBits);
     this.watcher =
         new Watcher() {
           @Override
@@ -238,8 +251,31 @@ public final class TranslatedMemory implements LinearMemory {
     }
   }
 
+  /** Who tells what a translation would come to. */
+  public TranslationInspector inspector() {
+    return inspector;
+  }
+
+  /** The view, or null. */
+  @Nullable AddressSpaceView view() {
+    return view;
+  }
+
+  /** Number of the current address space. */
+  int slot() {
+    return slot;
+  }
+
   public void setWatcher(Watcher replacement) {
     watcher = replacement;
+  }
+
+  /**
+   * Sets who is told of accesses that do not go by the fast tables directly, or nobody: an executor
+   * that must know what a helper accesses.
+   */
+  public void setAccessListener(@Nullable AccessListener listener) {
+    accessListener = listener;
   }
 
   public void setDeviceGate(DeviceGate gate) {
@@ -465,7 +501,8 @@ public final class TranslatedMemory implements LinearMemory {
     return mapping;
   }
 
-  private boolean bufferPermits(int access, boolean asUser, boolean smapEnforced) {
+  /** Whether what the buffer found last permits an access. */
+  boolean bufferPermits(int access, boolean asUser, boolean smapEnforced) {
     if ((access & PageWalker.FETCH) != 0) {
       return !buffer.noExecute
           && (asUser ? buffer.user : !(buffer.user && (state.cr4 & ControlBits.CR4_SMEP) != 0));
@@ -617,8 +654,18 @@ public final class TranslatedMemory implements LinearMemory {
     }
   }
 
-  private boolean hits(long[] table, int entry, long linear, int bytes) {
-    return table[entry] == (linear + bytes - 1 & PAGE | context);
+  private boolean readHits(int entry, long linear, int bytes) {
+    if (accessListener != null) {
+      accessListener.accessing(linear, bytes, false);
+    }
+    return readTable[entry] == (linear + bytes - 1 & PAGE | context);
+  }
+
+  private boolean writeHits(int entry, long linear, int bytes) {
+    if (accessListener != null) {
+      accessListener.accessing(linear, bytes, true);
+    }
+    return writeTable[entry] == (linear + bytes - 1 & PAGE | context);
   }
 
   @Override
@@ -647,28 +694,28 @@ public final class TranslatedMemory implements LinearMemory {
    */
   public long load8(long linear, boolean stack) {
     int entry = entry(linear);
-    return hits(readTable, entry, linear, 1)
+    return readHits(entry, linear, 1)
         ? HostMemory.getByte(linear + readTable[entry + 1]) & 0xffL
         : load(linear, 1, stack);
   }
 
   public long load16(long linear, boolean stack) {
     int entry = entry(linear);
-    return hits(readTable, entry, linear, 2)
+    return readHits(entry, linear, 2)
         ? HostMemory.getShort(linear + readTable[entry + 1]) & 0xffffL
         : load(linear, 2, stack);
   }
 
   public long load32(long linear, boolean stack) {
     int entry = entry(linear);
-    return hits(readTable, entry, linear, 4)
+    return readHits(entry, linear, 4)
         ? HostMemory.getInt(linear + readTable[entry + 1]) & 0xffffffffL
         : load(linear, 4, stack);
   }
 
   public long load64(long linear, boolean stack) {
     int entry = entry(linear);
-    return hits(readTable, entry, linear, 8)
+    return readHits(entry, linear, 8)
         ? HostMemory.getLong(linear + readTable[entry + 1])
         : load(linear, 8, stack);
   }
@@ -699,7 +746,7 @@ public final class TranslatedMemory implements LinearMemory {
    */
   public void store8(long linear, long value, boolean stack) {
     int entry = entry(linear);
-    if (hits(writeTable, entry, linear, 1)) {
+    if (writeHits(entry, linear, 1)) {
       HostMemory.putByte(linear + writeTable[entry + 1], (byte) value);
     } else {
       store(linear, 1, value & 0xff, stack);
@@ -708,7 +755,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   public void store16(long linear, long value, boolean stack) {
     int entry = entry(linear);
-    if (hits(writeTable, entry, linear, 2)) {
+    if (writeHits(entry, linear, 2)) {
       HostMemory.putShort(linear + writeTable[entry + 1], (short) value);
     } else {
       store(linear, 2, value & 0xffff, stack);
@@ -717,7 +764,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   public void store32(long linear, long value, boolean stack) {
     int entry = entry(linear);
-    if (hits(writeTable, entry, linear, 4)) {
+    if (writeHits(entry, linear, 4)) {
       HostMemory.putInt(linear + writeTable[entry + 1], (int) value);
     } else {
       store(linear, 4, value & 0xffffffffL, stack);
@@ -726,7 +773,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   public void store64(long linear, long value, boolean stack) {
     int entry = entry(linear);
-    if (hits(writeTable, entry, linear, 8)) {
+    if (writeHits(entry, linear, 8)) {
       HostMemory.putLong(linear + writeTable[entry + 1], value);
     } else {
       store(linear, 8, value, stack);
@@ -741,7 +788,7 @@ public final class TranslatedMemory implements LinearMemory {
   /** Like {@link #checkStore(long, int)}; {@code stack} as in {@link #load8(long, boolean)}. */
   public void checkStore(long linear, int bytes, boolean stack) {
     int entry = entry(linear);
-    if (!hits(writeTable, entry, linear, bytes)) {
+    if (!writeHits(entry, linear, bytes)) {
       checkCanonical(linear, bytes, stack);
       long address = translateData(linear, true, stack);
       checkEnd(linear, bytes, true, stack);
@@ -767,7 +814,7 @@ public final class TranslatedMemory implements LinearMemory {
   /** Like {@link #checkLoad(long, int)}; {@code stack} as in {@link #load8(long, boolean)}. */
   public void checkLoad(long linear, int bytes, boolean stack) {
     int entry = entry(linear);
-    if (!hits(readTable, entry, linear, bytes)) {
+    if (!readHits(entry, linear, bytes)) {
       checkCanonical(linear, bytes, stack);
       translateData(linear, false, stack);
       checkEnd(linear, bytes, false, stack);
@@ -795,12 +842,12 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public boolean copy(long from, long to, int bytes) {
-    if (!hits(readTable, entry(from), from, bytes) && !admitLoad(from, bytes)) {
+    if (!readHits(entry(from), from, bytes) && !admitLoad(from, bytes)) {
       return false;
     }
     // Now, because admitting the store may displace a translation and empty the tables.
     long source = from + readTable[entry(from) + 1];
-    if (!hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+    if (!writeHits(entry(to), to, bytes) && !admitStore(to, bytes)) {
       return false;
     }
     HostMemory.copy(source, to + writeTable[entry(to) + 1], bytes);
@@ -809,7 +856,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public boolean fill(long to, int bytes, long value, int size) {
-    if (!hits(writeTable, entry(to), to, bytes) && !admitStore(to, bytes)) {
+    if (!writeHits(entry(to), to, bytes) && !admitStore(to, bytes)) {
       return false;
     }
     HostMemory.fill(to + writeTable[entry(to) + 1], bytes, value, size);
@@ -845,6 +892,9 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public long loadSystem(long linear, int bytes) {
+    if (accessListener != null) {
+      accessListener.accessing(linear, bytes, false);
+    }
     if ((linear & 0xfff) + bytes > 4096) {
       long wrap = state.longMode() ? -1L : 0xffffffffL;
       long value = 0;
@@ -864,6 +914,9 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public void storeSystem(long linear, int bytes, long value) {
+    if (accessListener != null) {
+      accessListener.accessing(linear, bytes, true);
+    }
     if ((linear & 0xfff) + bytes > 4096) {
       checkStoreSystem(linear, bytes);
       long wrap = state.longMode() ? -1L : 0xffffffffL;
