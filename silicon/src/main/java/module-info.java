@@ -10,4 +10,8 @@ module dev.ringfence.silicon {
   requires com.fasterxml.jackson.dataformat.yaml;
 
   exports dev.ringfence.silicon;
+  exports dev.ringfence.silicon.buffer;
+  exports dev.ringfence.silicon.cache;
+  exports dev.ringfence.silicon.model;
+  exports dev.ringfence.silicon.predict;
 }

@@ -212,6 +212,23 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
     }
   }
 
+  /**
+   * Copies RAM out, eight bytes at a time.
+   *
+   * @param address a multiple of eight
+   * @return whether it is RAM; if not, nothing is copied
+   */
+  public boolean readLongs(long address, long[] target, int offset, int count) {
+    long at = hostAddress(address);
+    if (at == 0 || hostAddress(address + 8L * count - 1) == 0) {
+      return false;
+    }
+    for (int i = 0; i < count; i++) {
+      target[offset + i] = HostMemory.getLong(at + 8L * i);
+    }
+    return true;
+  }
+
   /** Copies RAM out. */
   public void read(long address, byte[] target, int offset, int length) {
     checkRam(address, length);

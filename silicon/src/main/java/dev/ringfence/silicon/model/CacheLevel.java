@@ -1,0 +1,12 @@
+package dev.ringfence.silicon.model;
+
+/**
+ * One cache.
+ *
+ * @param bytes its size
+ * @param ways lines of a set
+ * @param latency cycles from a load to the use of its value
+ * @param inclusive whether each line of the levels above is here, too
+ * @param replacement name of the policy that chooses what is evicted
+ */
+public record CacheLevel(int bytes, int ways, int latency, boolean inclusive, String replacement) {}

@@ -1,0 +1,32 @@
+package dev.ringfence.silicon.model;
+
+/**
+ * The branch predictors of a core.
+ *
+ * @param directionEntries entries of each table of directions, a power of two
+ * @param historyLength taken branches that the history register remembers
+ * @param targetEntries entries of the branch target buffer
+ * @param targetWays entries of a set of it
+ * @param targetAddressBits low bits of a branch's address that tell entries apart
+ * @param targetUsesHistory whether indirect branches are predicted by history, too
+ * @param returnStack entries of the return stack buffer
+ * @param returnUnderflow what predicts when that is empty
+ * @param returnsFromTargetPredictor whether returns are predicted by the branch target buffer
+ * @param predictsNonBranches whether fetch follows an entry before decoding what is at its address
+ * @param modeIsolation what IBRS isolates
+ * @param lowerHalfLineUnisolated whether indirect branches in the lower half of a line may be
+ *     predicted by entries of direct branches
+ */
+public record Predictors(
+    int directionEntries,
+    int historyLength,
+    int targetEntries,
+    int targetWays,
+    int targetAddressBits,
+    boolean targetUsesHistory,
+    int returnStack,
+    ReturnUnderflow returnUnderflow,
+    boolean returnsFromTargetPredictor,
+    boolean predictsNonBranches,
+    ModeIsolation modeIsolation,
+    boolean lowerHalfLineUnisolated) {}

@@ -1,0 +1,232 @@
+package dev.ringfence.silicon.predict;
+
+import dev.ringfence.silicon.model.ModeIsolation;
+import dev.ringfence.silicon.model.Predictors;
+import java.util.Arrays;
+
+/**
+ * The branch target buffer of a core, shared by its logical processors.
+ *
+ * <p>An entry belongs to the low bits of a branch's address: there is no address space in it, so
+ * branches of user code and of the kernel whose addresses agree in these bits share an entry
+ * (Kocher et al., "Spectre Attacks"; Horn, 2018). On models that say so, a second table selects by
+ * the history of taken branches as well and is asked first. Addresses of branches are those of
+ * their last byte.
+ *
+ * <p>Who trained an entry is noted with it: the mode and the logical processor. Whether that
+ * matters is what IBRS and STIBP decide, by {@link #control}.
+ *
+ * <p>An entry is written when a branch has executed, whether or not its target can be fetched: user
+ * code can so train targets in the kernel (Wikner and Razavi, "Retbleed", 2022).
+ */
+public final class TargetPredictor {
+  /** No prediction. Not a canonical address. */
+  public static final long NONE = Long.MIN_VALUE;
+
+  /** Modes that an entry was trained in, and a prediction is made for. */
+  public static final int USER = 0;
+
+  public static final int SUPERVISOR = 1;
+
+  /** Of a line's 64 bytes, the bit of an address that tells its halves apart. */
+  private static final int UPPER_HALF = 1 << 5;
+
+  /** Tag of an entry without prediction: no branch has all these address bits. */
+  private static final long EMPTY = -1;
+
+  /** Bits of an entry's tag above those of its address. */
+  private static final int MODE_SHIFT = 60;
+
+  private static final int THREAD_SHIFT = 61;
+  private static final int KIND_SHIFT = 56;
+  private static final long ADDRESS_MASK = (1L << KIND_SHIFT) - 1;
+
+  private final int sets;
+  private final int ways;
+  private final long branchMask;
+  private final ModeIsolation isolation;
+  private final boolean lowerHalfByDirect;
+
+  private final long[] tags;
+  private final long[] targets;
+  private final byte[] nextWay;
+
+  /** The table that history selects, direct-mapped; empty if the model has none. */
+  private final long[] historyTags;
+
+  private final long[] historyTargets;
+
+  private final boolean[] restricted;
+  private final boolean[] alone;
+
+  private BranchKind lastKind = BranchKind.JUMP;
+
+  /**
+   * @param threads logical processors of the core
+   */
+  public TargetPredictor(Predictors model, int threads) {
+    this.ways = model.targetWays();
+    this.sets = model.targetEntries() / ways;
+    if (Integer.bitCount(sets) != 1) {
+      throw new IllegalArgumentException(
+          "expected the sets of the target predictor to be a power of two, got %d entries in %d ways"
+              .formatted(model.targetEntries(), ways));
+    }
+    this.branchMask = (1L << model.targetAddressBits()) - 1 & ADDRESS_MASK;
+    this.isolation = model.modeIsolation();
+    this.lowerHalfByDirect = model.lowerHalfLineUnisolated();
+    tags = new long[sets * ways];
+    targets = new long[sets * ways];
+    nextWay = new byte[sets];
+    historyTags = new long[model.targetUsesHistory() ? sets : 0];
+    historyTargets = new long[historyTags.length];
+    restricted = new boolean[threads];
+    alone = new boolean[threads];
+    barrier();
+  }
+
+  /**
+   * IA32_SPEC_CTRL of a logical processor.
+   *
+   * @param indirectBranchRestricted IBRS
+   * @param singleThread STIBP
+   */
+  public void control(int thread, boolean indirectBranchRestricted, boolean singleThread) {
+    restricted[thread] = indirectBranchRestricted;
+    alone[thread] = singleThread;
+  }
+
+  /**
+   * Predicts the target of an indirect branch, or of a return where the return stack has none.
+   *
+   * @param branch address of its last byte
+   * @param thread logical processor
+   * @param mode {@link #USER} or {@link #SUPERVISOR}
+   * @return the target, or {@link #NONE}
+   */
+  public long predict(long branch, int thread, int mode, BranchHistory history) {
+    if (historyTags.length > 0) {
+      int entry = historyEntry(branch, history);
+      long tag = historyTags[entry];
+      if ((tag & ADDRESS_MASK) == historyTag(branch, history) && usable(tag, thread, mode)) {
+        lastKind = kind(tag);
+        return historyTargets[entry];
+      }
+    }
+    int entry = find(branch, thread, mode);
+    if (entry < 0) {
+      return NONE;
+    }
+    lastKind = kind(tags[entry]);
+    boolean direct = lastKind.isDirect();
+    return direct && !(lowerHalfByDirect && (branch & UPPER_HALF) == 0) ? NONE : targets[entry];
+  }
+
+  /**
+   * What fetch believes about an address before it is decoded, on processors that ask for every
+   * address: {@link #lastKind} tells what kind of branch it expects there, whatever really is.
+   *
+   * @param address of the last byte of an instruction
+   * @return the target, or {@link #NONE}
+   */
+  public long predictFetch(long address, int thread, int mode) {
+    int entry = find(address, thread, mode);
+    if (entry < 0) {
+      return NONE;
+    }
+    lastKind = kind(tags[entry]);
+    return targets[entry];
+  }
+
+  /** Kind of the branch that trained the entry of the last prediction. */
+  public BranchKind lastKind() {
+    return lastKind;
+  }
+
+  /** A taken branch has executed; history is that before it. */
+  public void update(
+      long branch, long target, BranchKind kind, int thread, int mode, BranchHistory history) {
+    long owner =
+        (long) kind.code << KIND_SHIFT | (long) mode << MODE_SHIFT | (long) thread << THREAD_SHIFT;
+    if (historyTags.length > 0 && !kind.isDirect()) {
+      int entry = historyEntry(branch, history);
+      historyTags[entry] = historyTag(branch, history) | owner;
+      historyTargets[entry] = target;
+    }
+    int first = set(branch) * ways;
+    int entry = first;
+    while (entry < first + ways && !belongs(tags[entry], branch, mode)) {
+      entry++;
+    }
+    if (entry == first + ways) {
+      int way = nextWay[first / ways];
+      nextWay[first / ways] = (byte) (way + 1 == ways ? 0 : way + 1);
+      entry = first + way;
+    }
+    tags[entry] = branch & branchMask | owner;
+    targets[entry] = target;
+  }
+
+  /**
+   * Whether training of a mode replaces the entry: where modes are told apart, each has its own.
+   */
+  private boolean belongs(long tag, long branch, int mode) {
+    return (tag & ADDRESS_MASK) == (branch & branchMask)
+        && (isolation != ModeIsolation.ENHANCED_IBRS || mode(tag) == mode);
+  }
+
+  private int find(long branch, int thread, int mode) {
+    int first = set(branch) * ways;
+    for (int entry = first; entry < first + ways; entry++) {
+      if ((tags[entry] & ADDRESS_MASK) == (branch & branchMask)
+          && usable(tags[entry], thread, mode)) {
+        return entry;
+      }
+    }
+    return -1;
+  }
+
+  private boolean usable(long tag, int thread, int mode) {
+    if ((alone[thread] || restricted[thread]) && (int) (tag >>> THREAD_SHIFT) != thread) {
+      return false;
+    }
+    return switch (isolation) {
+      case NONE -> true;
+      case IBRS -> !restricted[thread] || mode(tag) >= mode;
+      case ENHANCED_IBRS -> !restricted[thread] || mode(tag) == mode;
+    };
+  }
+
+  private int set(long branch) {
+    long low = branch & branchMask;
+    return (int) (low ^ low >>> 16) & sets - 1;
+  }
+
+  /** 16 bits of address and history; the upper ones are the tag, the lower ones the place. */
+  private int hash(long branch, BranchHistory history) {
+    long low = branch & branchMask;
+    return (int) (low ^ low >>> 16 ^ low >>> 32) & 0xffff ^ history.whole();
+  }
+
+  private int historyEntry(long branch, BranchHistory history) {
+    return hash(branch, history) & sets - 1;
+  }
+
+  private long historyTag(long branch, BranchHistory history) {
+    return hash(branch, history);
+  }
+
+  private static BranchKind kind(long tag) {
+    return BranchKind.of((int) (tag >>> KIND_SHIFT) & 7);
+  }
+
+  private static int mode(long tag) {
+    return (int) (tag >>> MODE_SHIFT) & 1;
+  }
+
+  /** IA32_PRED_CMD.IBPB: nothing that was trained before decides a later prediction. */
+  public void barrier() {
+    Arrays.fill(tags, EMPTY);
+    Arrays.fill(historyTags, EMPTY);
+  }
+}
