@@ -12,6 +12,7 @@ module dev.ringfence.lab {
   requires org.apache.commons.compress;
   requires org.tukaani.xz;
 
+  exports dev.ringfence.lab.attack;
   exports dev.ringfence.lab.bench;
   exports dev.ringfence.lab.experiment;
   exports dev.ringfence.lab.guest;

@@ -1,0 +1,34 @@
+package dev.ringfence.lab.attack;
+
+import java.util.List;
+
+/**
+ * An attack program and what it is for.
+ *
+ * @param name small letters, digits and hyphens
+ * @param title one line
+ * @param description for the reader of a report
+ * @param vulnerability the property of a processor that it needs, for people
+ * @param program C source in {@code guest/attacks}
+ * @param setup shell commands that root runs after those of the target; empty if there are none
+ * @param targets at least one
+ * @param bytes of the secret
+ * @param budget nanoseconds of virtual time after which it is taken to have given up
+ * @param sources papers and documents from which it was written
+ */
+public record Attack(
+    String name,
+    String title,
+    String description,
+    String vulnerability,
+    String program,
+    String setup,
+    List<Target> targets,
+    int bytes,
+    long budget,
+    List<String> sources) {
+  public Attack {
+    targets = List.copyOf(targets);
+    sources = List.copyOf(sources);
+  }
+}
