@@ -8,7 +8,6 @@ module dev.ringfence.isolation {
   requires transitive dev.ringfence.machine;
 
   exports dev.ringfence.isolation.cost;
-  exports dev.ringfence.isolation.input;
   exports dev.ringfence.isolation.monitor;
   exports dev.ringfence.isolation.policy;
   exports dev.ringfence.isolation.table;

@@ -5,12 +5,10 @@ module dev.ringfence.linux {
   requires transitive dev.ringfence.machine;
   requires com.github.luben.zstd_jni;
   requires org.apache.commons.compress;
-  requires org.apache.commons.text;
   requires org.tukaani.xz;
 
   exports dev.ringfence.linux;
   exports dev.ringfence.linux.image;
-  exports dev.ringfence.linux.input;
   exports dev.ringfence.linux.provenance;
   exports dev.ringfence.linux.running;
   exports dev.ringfence.linux.stack;

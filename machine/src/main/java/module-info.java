@@ -11,6 +11,7 @@ module dev.ringfence.machine {
   requires com.github.luben.zstd_jni;
   requires java.management;
   requires org.apache.commons.compress;
+  requires org.apache.commons.text;
 
   exports dev.ringfence.machine;
   exports dev.ringfence.machine.boot;
@@ -18,6 +19,7 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.decode;
   exports dev.ringfence.machine.device.host;
   exports dev.ringfence.machine.device;
+  exports dev.ringfence.machine.input;
   exports dev.ringfence.machine.inspect;
   exports dev.ringfence.machine.interpret;
   exports dev.ringfence.machine.interrupt;

@@ -1,8 +1,8 @@
 package dev.ringfence.isolation.cost;
 
-import dev.ringfence.isolation.input.YamlNode;
 import dev.ringfence.isolation.policy.Vulnerability;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.YamlNode;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;

@@ -1,10 +1,10 @@
 package dev.ringfence.isolation.policy;
 
-import dev.ringfence.isolation.input.YamlNode;
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.NearestNames;
+import dev.ringfence.machine.input.YamlNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;

@@ -1,6 +1,5 @@
 package dev.ringfence.isolation.policy;
 
-import dev.ringfence.isolation.input.YamlNode;
 import dev.ringfence.isolation.policy.Behaviour.Fill;
 import dev.ringfence.isolation.policy.Behaviour.FreePages;
 import dev.ringfence.isolation.policy.Behaviour.OnContextSwitch;
@@ -9,6 +8,7 @@ import dev.ringfence.isolation.policy.Behaviour.OnKernelEntry;
 import dev.ringfence.isolation.policy.Behaviour.OwnUserMemory;
 import dev.ringfence.isolation.policy.MappingRule.UserAllocation;
 import dev.ringfence.linux.provenance.PageKind;
+import dev.ringfence.machine.input.YamlNode;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.EnumSet;

@@ -1,8 +1,8 @@
 package dev.ringfence.lab.attack;
 
-import dev.ringfence.isolation.input.YamlNode;
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.NearestNames;
+import dev.ringfence.machine.input.YamlNode;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;

@@ -1,6 +1,6 @@
 package dev.ringfence.lab.attack;
 
-import dev.ringfence.isolation.input.YamlNode;
+import dev.ringfence.machine.input.YamlNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;

@@ -1,8 +1,8 @@
 package dev.ringfence.lab.attack;
 
-import dev.ringfence.isolation.input.YamlNode;
 import dev.ringfence.isolation.policy.HardwareOperation;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.YamlNode;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;

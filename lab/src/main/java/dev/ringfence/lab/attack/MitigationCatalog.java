@@ -1,12 +1,12 @@
 package dev.ringfence.lab.attack;
 
-import dev.ringfence.isolation.input.YamlNode;
 import dev.ringfence.isolation.policy.FlushOperations;
 import dev.ringfence.isolation.policy.HardwareOperation;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.Vulnerability;
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.NearestNames;
+import dev.ringfence.machine.input.YamlNode;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.EnumMap;

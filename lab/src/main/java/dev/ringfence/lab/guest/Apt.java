@@ -1,7 +1,7 @@
 package dev.ringfence.lab.guest;
 
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.NearestNames;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,8 +1,8 @@
 package dev.ringfence.lab.workload;
 
-import dev.ringfence.isolation.input.YamlNode;
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.NearestNames;
+import dev.ringfence.machine.input.YamlNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;

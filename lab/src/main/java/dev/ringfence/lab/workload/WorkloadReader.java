@@ -1,9 +1,9 @@
 package dev.ringfence.lab.workload;
 
-import dev.ringfence.isolation.input.YamlNode;
 import dev.ringfence.lab.workload.Workload.GuestFile;
 import dev.ringfence.lab.workload.Workload.Reference;
 import dev.ringfence.machine.MachineConfiguration;
+import dev.ringfence.machine.input.YamlNode;
 import java.math.BigInteger;
 import java.nio.file.Path;
 import java.util.ArrayList;

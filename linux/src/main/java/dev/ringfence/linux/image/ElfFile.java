@@ -1,6 +1,6 @@
 package dev.ringfence.linux.image;
 
-import dev.ringfence.linux.input.Bytes;
+import dev.ringfence.machine.input.Bytes;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;

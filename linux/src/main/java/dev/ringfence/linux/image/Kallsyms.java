@@ -1,8 +1,8 @@
 package dev.ringfence.linux.image;
 
 import dev.ringfence.linux.image.ElfFile.Segment;
-import dev.ringfence.linux.input.Bytes;
 import dev.ringfence.linux.symbol.Symbol;
+import dev.ringfence.machine.input.Bytes;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;

@@ -1,10 +1,10 @@
 package dev.ringfence.linux.image;
 
-import dev.ringfence.linux.input.Bytes;
 import dev.ringfence.linux.symbol.Symbol;
 import dev.ringfence.linux.symbol.SymbolTable;
 import dev.ringfence.linux.type.TypeTable;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.Bytes;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Optional;

@@ -1,7 +1,7 @@
 package dev.ringfence.linux.image;
 
-import dev.ringfence.linux.input.Bytes;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.Bytes;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

@@ -1,7 +1,7 @@
 package dev.ringfence.linux.symbol;
 
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.NearestNames;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;

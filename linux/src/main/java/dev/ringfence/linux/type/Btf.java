@@ -1,7 +1,7 @@
 package dev.ringfence.linux.type;
 
-import dev.ringfence.linux.input.Bytes;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.Bytes;
 import java.util.Arrays;
 
 /**

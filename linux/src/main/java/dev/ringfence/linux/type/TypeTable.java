@@ -1,8 +1,8 @@
 package dev.ringfence.linux.type;
 
-import dev.ringfence.linux.input.Bytes;
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.Bytes;
+import dev.ringfence.machine.input.NearestNames;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;

@@ -6,9 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import dev.ringfence.linux.image.SyntheticKernel.Layout;
-import dev.ringfence.linux.input.Bytes;
 import dev.ringfence.linux.symbol.SymbolTable;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.Bytes;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.time.Duration;

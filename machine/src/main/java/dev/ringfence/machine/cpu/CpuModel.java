@@ -1,6 +1,8 @@
 package dev.ringfence.machine.cpu;
 
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.input.NearestNames;
+import dev.ringfence.machine.input.YamlNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
@@ -8,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /** A processor model: identification, features and limits, read from a data file. */
@@ -17,8 +20,44 @@ public final class CpuModel {
 
   private static final List<String> BUILT_IN = List.of("skylake-server", "westmere-server");
 
-  /** One level of cache, as CPUID leaf 4 reports it. */
-  record Cache(int level, int type, int lineBytes, int ways, int sets, boolean inclusive) {}
+  /** What a cache holds. */
+  public enum CacheType {
+    DATA("data", 1),
+    INSTRUCTION("instruction", 2),
+    UNIFIED("unified", 3);
+
+    private final String id;
+    private final int code;
+
+    CacheType(String id, int code) {
+      this.id = id;
+      this.code = code;
+    }
+
+    /** The word for it in a model's file. */
+    String id() {
+      return id;
+    }
+
+    /** Its number in CPUID leaf 4 (SDM volume 2). */
+    int code() {
+      return code;
+    }
+  }
+
+  /**
+   * One cache of the hierarchy, as CPUID leaf 4 reports it.
+   *
+   * @param level 1 is nearest to the core; levels from 3 on are shared by all cores
+   * @param inclusive whether it holds all that the levels above it hold
+   */
+  public record Cache(
+      int level, CacheType type, int lineBytes, int ways, int sets, boolean inclusive) {
+    /** Its size. */
+    public int bytes() {
+      return lineBytes * ways * sets;
+    }
+  }
 
   /** The values of a model's file, checked. */
   record Data(
@@ -36,7 +75,8 @@ public final class CpuModel {
       Set<String> features,
       List<Cache> caches,
       byte[] cacheDescriptors,
-      Map<String, Long> registers) {}
+      Map<String, Long> registers,
+      Optional<YamlNode> silicon) {}
 
   private final Data data;
   private final Cpuid cpuid;
@@ -98,10 +138,11 @@ public final class CpuModel {
               + nameOrPath
               + ": expected one of "
               + String.join(", ", BUILT_IN)
-              + " or the path of a YAML file, found neither");
+              + " or the path of a YAML file, found neither"
+              + NearestNames.hint(nameOrPath, BUILT_IN));
     }
     try {
-      return CpuModelReader.read(Files.readString(path), nameOrPath);
+      return CpuModelReader.read(YamlNode.decode(Files.readAllBytes(path), nameOrPath), nameOrPath);
     } catch (IOException e) {
       throw new BadInputException(nameOrPath + ": cannot be read: " + e.getMessage(), e);
     }
@@ -110,6 +151,24 @@ public final class CpuModel {
   /** Name of the model, for example "skylake-server". */
   public String name() {
     return data.name();
+  }
+
+  /** The vendor's 12 characters in CPUID leaf 0, for example "GenuineIntel". */
+  public String vendor() {
+    return data.vendor();
+  }
+
+  /** The caches, nearest first. */
+  public List<Cache> caches() {
+    return data.caches();
+  }
+
+  /**
+   * The section {@code silicon} of the model's file: what architecture hides. The machine does not
+   * interpret it.
+   */
+  public Optional<YamlNode> silicon() {
+    return data.silicon();
   }
 
   /** Whether the model has a CPUID feature, by the SDM's name, for example "SSE4.1". */

@@ -138,7 +138,8 @@ final class Cpuid {
     CpuModel.Cache cache = data.caches().get(subleaf);
     int ids = addressableIds(processor.count());
     int sharing = cache.level() >= 3 ? ids : 1;
-    result[EAX] = ids - 1 << 26 | sharing - 1 << 14 | 1 << 8 | cache.level() << 5 | cache.type();
+    result[EAX] =
+        ids - 1 << 26 | sharing - 1 << 14 | 1 << 8 | cache.level() << 5 | cache.type().code();
     result[EBX] = cache.ways() - 1 << 22 | cache.lineBytes() - 1;
     result[ECX] = cache.sets() - 1;
     result[EDX] = cache.inclusive() ? 2 : 0;
@@ -182,7 +183,7 @@ final class Cpuid {
   private void levelTwo(int[] result) {
     for (CpuModel.Cache cache : data.caches()) {
       if (cache.level() == 2) {
-        int kilobytes = cache.ways() * cache.sets() * cache.lineBytes() >> 10;
+        int kilobytes = cache.bytes() >> 10;
         result[ECX] = kilobytes << 16 | associativity(cache.ways()) << 12 | cache.lineBytes();
       }
     }

@@ -83,20 +83,24 @@ class CpuModelTest {
   @Test
   void anUnknownKeyIsRefusedWithItsLine() throws IOException {
     String message = refusal("color: blue\n" + skylake());
-    assertEquals("my.yaml: line 1: expected no other key, found color", message);
+    assertTrue(
+        message.startsWith("my.yaml: line 1: expected a key of a CPU model (name,"), message);
+    assertTrue(message.endsWith("found color"), message);
   }
 
   @Test
   void aMissingValueIsRefused() throws IOException {
     String message = refusal(skylake().replaceFirst("(?m)^family: 6$", ""));
-    assertEquals("my.yaml: expected a value for family, found none", message);
+    assertTrue(message.startsWith("my.yaml: line "), message);
+    assertTrue(
+        message.endsWith(": expected a CPU model with a value for family, found none"), message);
   }
 
   @Test
   void aFeatureThatTheMachineDoesNotHaveIsRefused() throws IOException {
     String message = refusal(skylake().replace("  - FPU\n", "  - FPU\n  - AVX512F\n"));
-    assertTrue(message.contains("expected a feature that the machine implements"), message);
-    assertTrue(message.endsWith("found AVX512F"), message);
+    assertTrue(message.contains("expected one of FPU, DE, "), message);
+    assertTrue(message.contains("found 'AVX512F'"), message);
     assertTrue(message.startsWith("my.yaml: line "), message);
   }
 
@@ -111,7 +115,9 @@ class CpuModelTest {
     assertTrue(refusal(skylake().replace("family: 6", "family: six")).contains("a number from 0"));
     assertTrue(refusal(skylake().replace("family: 6", "family: [6]")).contains("found a list"));
     assertTrue(refusal(skylake().replace("stepping: 4", "stepping: 16")).contains("from 0 to 15"));
-    assertTrue(refusal("[1, 2]").contains("expected a CPU model, found a list"));
+    assertTrue(
+        refusal("[1, 2]")
+            .contains("expected a CPU model, a mapping of keys to values, found a list"));
     assertTrue(refusal("name: [").contains("expected YAML"));
     assertTrue(refusal("").contains("an empty file"));
   }

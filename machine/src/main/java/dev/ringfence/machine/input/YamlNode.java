@@ -1,4 +1,4 @@
-package dev.ringfence.isolation.input;
+package dev.ringfence.machine.input;
 
 import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
@@ -6,7 +6,6 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
 import com.fasterxml.jackson.dataformat.yaml.YAMLParser;
-import dev.ringfence.linux.input.NearestNames;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -204,6 +203,33 @@ public final class YamlNode {
       }
     }
     throw bad("a number from " + shortest(low) + " to " + shortest(high));
+  }
+
+  /**
+   * A whole number, decimal or, after {@code 0x}, hexadecimal; hexadecimal numbers may use all 64
+   * bits, and underscores may stand between digits.
+   */
+  public long integer(long low, long high) {
+    if (value instanceof String text) {
+      String digits = text.replace("_", "");
+      try {
+        long number =
+            digits.startsWith("0x")
+                ? Long.parseUnsignedLong(digits.substring(2), 16)
+                : Long.parseLong(digits);
+        if (number >= low && number <= high) {
+          return number;
+        }
+      } catch (NumberFormatException e) {
+        // Reported below, like a number out of range.
+      }
+    }
+    throw bad("a number from " + low + " to " + high);
+  }
+
+  /** {@link #integer(long, long)} for small numbers. */
+  public int integer(int low, int high) {
+    return (int) integer((long) low, (long) high);
   }
 
   private static String shortest(double number) {

@@ -1,4 +1,4 @@
-package dev.ringfence.linux.input;
+package dev.ringfence.machine.input;
 
 import dev.ringfence.machine.BadInputException;
 import java.lang.invoke.MethodHandles;

@@ -1,4 +1,4 @@
-package dev.ringfence.isolation.input;
+package dev.ringfence.isolation;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;

@@ -1,4 +1,4 @@
-package dev.ringfence.linux.input;
+package dev.ringfence.machine.input;
 
 import java.util.Collection;
 import java.util.Comparator;
