@@ -6,8 +6,6 @@
 module dev.ringfence.silicon {
   requires static transitive org.jspecify;
   requires transitive dev.ringfence.machine;
-  requires com.fasterxml.jackson.databind;
-  requires com.fasterxml.jackson.dataformat.yaml;
 
   exports dev.ringfence.silicon;
   exports dev.ringfence.silicon.buffer;

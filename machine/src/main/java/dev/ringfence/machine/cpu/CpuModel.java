@@ -35,7 +35,7 @@ public final class CpuModel {
     }
 
     /** The word for it in a model's file. */
-    String id() {
+    public String id() {
       return id;
     }
 

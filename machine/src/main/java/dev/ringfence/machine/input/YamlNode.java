@@ -146,8 +146,13 @@ public final class YamlNode {
     return new Entries(this, what, map);
   }
 
+  /**
+   * A mapping whose keys are not known beforehand, in the order of the file.
+   *
+   * @param what it should be, for the message
+   */
   @SuppressWarnings("unchecked") // only parse() makes maps, with these types
-  private Map<String, YamlNode> mapping(String what) {
+  public Map<String, YamlNode> mapping(String what) {
     if (value instanceof Map<?, ?> map) {
       return (Map<String, YamlNode>) map;
     }

@@ -1,5 +1,6 @@
 package dev.ringfence.silicon.cache;
 
+import dev.ringfence.silicon.model.ReplacementPolicy;
 import java.util.Arrays;
 
 /**
@@ -33,7 +34,7 @@ public final class Cache {
    * @param sets number of sets; a line's set is its number modulo this
    * @param ways lines of a set
    */
-  Cache(int sets, int ways, Replacement.Policy policy) {
+  Cache(int sets, int ways, ReplacementPolicy policy) {
     if (sets < 1) {
       throw new IllegalArgumentException("a cache needs at least one set, got " + sets);
     }

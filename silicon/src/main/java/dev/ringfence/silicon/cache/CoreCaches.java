@@ -3,7 +3,6 @@ package dev.ringfence.silicon.cache;
 import dev.ringfence.silicon.buffer.FillBuffers;
 import dev.ringfence.silicon.model.CacheLevel;
 import dev.ringfence.silicon.model.Caches;
-import java.util.Locale;
 
 /**
  * The caches of one core, shared by its logical processors, and the way through them: first level
@@ -62,10 +61,7 @@ public final class CoreCaches {
   }
 
   static Cache cache(CacheLevel level, int lineBytes) {
-    return new Cache(
-        level.bytes() / lineBytes / level.ways(),
-        level.ways(),
-        Replacement.Policy.valueOf(level.replacement().toUpperCase(Locale.ROOT)));
+    return new Cache(level.bytes() / lineBytes / level.ways(), level.ways(), level.replacement());
   }
 
   /**

@@ -1,41 +1,15 @@
 package dev.ringfence.silicon.cache;
 
-import java.util.Locale;
+import dev.ringfence.silicon.model.ReplacementPolicy;
 
 /**
  * Which way of a set gives its place to a new line.
  *
  * <p>The state of a set is one long, so that a cache keeps the states of all its sets in a flat
- * array; the methods here take a state and give the next one. Which processor has which policy was
- * measured, not documented: Abel and Reineke, "nanoBench: A Low-Overhead Tool for Running
- * Microbenchmarks on x86 Systems" (ISPASS 2020), whose names are used, and <a
- * href="https://uops.info/cache.html">uops.info/cache.html</a>. A set with an empty way fills it
- * and replaces nothing, which is the cache's business.
+ * array; the methods here take a state and give the next one. A set with an empty way fills it and
+ * replaces nothing, which is the cache's business.
  */
 final class Replacement {
-  /** The policies by their names in the sources; see there for the letters of QLRU. */
-  enum Policy {
-    /** Least recently used. At most 16 ways. */
-    LRU,
-    /** A binary tree whose bits point away from what was used last. 1 to 32 ways, a power of 2. */
-    PLRU,
-    /** Three trees of four ways; the tree that was not used for longest names the victim. */
-    LRU3PLRU4,
-    /** "Quad-age" LRU, hits make the age 0, ages grow without the way just used. */
-    QLRU_H00_M1_R0_U1,
-    /** Hits make an age of 3 or 2 an age of 1, else 0; all ages grow, whatever was used. */
-    QLRU_H11_M1_R0_U0;
-
-    /**
-     * The policy of a model's cache.
-     *
-     * @throws IllegalArgumentException if there is none of that name
-     */
-    static Policy of(String name) {
-      return valueOf(name.toUpperCase(Locale.ROOT));
-    }
-  }
-
   private static final long ORDER = 0xfedc_ba98_7654_3210L;
   private static final int TREE_WAYS = 4;
   private static final int TREES = 3;
@@ -46,7 +20,7 @@ final class Replacement {
   private static final int OLDEST = 3;
   private static final int AGE_OF_NEW = 1;
 
-  private final Policy policy;
+  private final ReplacementPolicy policy;
   private final int ways;
 
   /** By way of a tree: the bits of the nodes on its path, and their values that point elsewhere. */
@@ -57,21 +31,13 @@ final class Replacement {
   /**
    * @throws IllegalArgumentException if the policy cannot have that many ways
    */
-  Replacement(Policy policy, int ways) {
-    boolean possible =
-        ways >= 1
-            && switch (policy) {
-              case LRU -> ways <= 16;
-              case PLRU -> Integer.bitCount(ways) == 1 && ways <= 32;
-              case LRU3PLRU4 -> ways == TREES * TREE_WAYS;
-              case QLRU_H00_M1_R0_U1, QLRU_H11_M1_R0_U0 -> ways <= 32;
-            };
-    if (!possible) {
+  Replacement(ReplacementPolicy policy, int ways) {
+    if (!policy.canChooseAmong(ways)) {
       throw new IllegalArgumentException(policy + " cannot choose among " + ways + " ways");
     }
     this.policy = policy;
     this.ways = ways;
-    int leaves = policy == Policy.PLRU ? ways : TREE_WAYS;
+    int leaves = policy == ReplacementPolicy.PLRU ? ways : TREE_WAYS;
     path = new long[leaves];
     away = new long[leaves];
     for (int way = 0; way < leaves; way++) {

@@ -1,5 +1,7 @@
 package dev.ringfence.silicon.cache;
 
+import dev.ringfence.silicon.model.ReplacementPolicy;
+
 /**
  * How long translations of data addresses take: a first-level TLB, a second-level one, and a cache
  * of the upper levels of page tables (SDM volume 3, 4.10.3). It holds no translations: what an
@@ -45,7 +47,7 @@ public final class TranslationTimes {
   }
 
   private static Cache cache(int entries, int ways) {
-    return new Cache(entries / ways, ways, Replacement.Policy.LRU);
+    return new Cache(entries / ways, ways, ReplacementPolicy.LRU);
   }
 
   /**

@@ -7,6 +7,7 @@ package dev.ringfence.silicon.model;
  * @param ways lines of a set
  * @param latency cycles from a load to the use of its value
  * @param inclusive whether each line of the levels above is here, too
- * @param replacement name of the policy that chooses what is evicted
+ * @param replacement what chooses the line that is evicted
  */
-public record CacheLevel(int bytes, int ways, int latency, boolean inclusive, String replacement) {}
+public record CacheLevel(
+    int bytes, int ways, int latency, boolean inclusive, ReplacementPolicy replacement) {}
