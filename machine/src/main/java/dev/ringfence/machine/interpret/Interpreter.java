@@ -66,7 +66,7 @@ final class Interpreter implements Executor {
     final long[] r = s.r;
     final long[] readTable = m.readTable;
     final long[] writeTable = m.writeTable;
-    final long context = m.context;
+    long context = m.context;
     MicroOperation[] operations = NOTHING;
     int i = 0;
     exception = null;
@@ -79,6 +79,8 @@ final class Interpreter implements Executor {
         if (block == null) {
           break;
         }
+        // Translated code may have changed it just before the block, and goes on after that.
+        context = m.context;
         operations = block.operations;
         int stop = block.instructions;
         int limit = operations.length;
