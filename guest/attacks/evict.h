@@ -1,0 +1,48 @@
+/*
+ * Eviction without CLFLUSH, of lines that this process cannot map: loads of other lines with the
+ * same place in their pages, which therefore compete for the same sets.
+ */
+#ifndef EVICT_H
+#define EVICT_H
+
+#include <err.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "channel.h"
+
+enum { EVICTION_PAGE = 4096 };
+
+static uint8_t *eviction_pages;
+static long first_level_pages __attribute__((unused)), second_level_pages __attribute__((unused));
+
+/* A cache of a size holds this many lines of the same place in a page; some more evict for sure. */
+static inline long pages_for(int name, long otherwise)
+{
+	long bytes = sysconf(name);
+
+	return 2 * (bytes > 0 ? bytes : otherwise) / EVICTION_PAGE;
+}
+
+static inline void prepare_eviction(void)
+{
+	first_level_pages = pages_for(_SC_LEVEL1_DCACHE_SIZE, 48 << 10);
+	second_level_pages = pages_for(_SC_LEVEL2_CACHE_SIZE, 2 << 20);
+	eviction_pages = mmap(NULL, second_level_pages * EVICTION_PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (eviction_pages == MAP_FAILED)
+		err(1, "mmap");
+}
+
+/* Evicts the line of an address from the caches that these many pages fill. */
+static inline void evict(uint64_t address, long pages)
+{
+	const uint8_t *line = eviction_pages + (address & (EVICTION_PAGE - 64));
+
+	for (long i = 0; i < pages; i++)
+		touch(line + i * EVICTION_PAGE);
+	memory_fence();
+}
+
+#endif

