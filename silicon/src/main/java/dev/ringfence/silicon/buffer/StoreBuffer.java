@@ -61,13 +61,14 @@ public final class StoreBuffer {
   private final long[] dataKnown;
   private final long[] drained;
 
-  /** By logical processor: first entry, number of entries, next entry to allocate, last drain. */
+  /** By logical processor: first entry, number of entries, next to allocate, last times. */
   private final int[] first;
 
   private final int[] size;
   private final int[] next;
   private final long[] lastDrain;
 
+  private final long[] lastAddress;
   private int found;
 
   /**
@@ -95,6 +96,7 @@ public final class StoreBuffer {
     size = new int[threads];
     next = new int[threads];
     lastDrain = new long[threads];
+    lastAddress = new long[threads];
     Arrays.fill(physical, NO_SOURCE);
     partition((1 << threads) - 1);
   }
@@ -126,6 +128,7 @@ public final class StoreBuffer {
     }
     Arrays.fill(drained, 0);
     Arrays.fill(lastDrain, 0);
+    Arrays.fill(lastAddress, 0);
   }
 
   /** The first cycle at which the next store of a logical processor finds a free entry. */
@@ -149,6 +152,7 @@ public final class StoreBuffer {
     physical[entry] = physicalAddress;
     sizes[entry] = bytes;
     addressKnown[entry] = addressAt;
+    lastAddress[thread] = Math.max(lastAddress[thread], addressAt);
     return entry;
   }
 
@@ -181,6 +185,14 @@ public final class StoreBuffer {
   /** The cycle at which all stores of a logical processor so far have written the cache. */
   public long drainedAt(int thread) {
     return lastDrain[thread];
+  }
+
+  /**
+   * The cycle from which the addresses of all stores of a logical processor so far are known: what a
+   * load waits for that may not overtake any.
+   */
+  public long addressesKnownAt(int thread) {
+    return lastAddress[thread];
   }
 
   /**
@@ -338,5 +350,6 @@ public final class StoreBuffer {
     Arrays.fill(dataKnown, 0);
     Arrays.fill(drained, 0);
     Arrays.fill(lastDrain, 0);
+    Arrays.fill(lastAddress, 0);
   }
 }

@@ -1,6 +1,7 @@
 package dev.ringfence.silicon.cache;
 
 import dev.ringfence.silicon.model.ReplacementPolicy;
+import dev.ringfence.silicon.model.Translation;
 
 /**
  * How long translations of data addresses take: a first-level TLB, a second-level one, and a cache
@@ -36,13 +37,9 @@ public final class TranslationTimes {
   private final Cache tables;
   private long lastKey = Cache.NONE;
 
-  /**
-   * @param firstEntries entries of the first-level TLB for data, and its ways
-   * @param secondEntries entries of the second level, and its ways
-   */
-  TranslationTimes(int firstEntries, int firstWays, int secondEntries, int secondWays) {
-    firstLevel = cache(firstEntries, firstWays);
-    secondLevel = cache(secondEntries, secondWays);
+  public TranslationTimes(Translation model) {
+    firstLevel = cache(model.l1Entries(), model.l1Ways());
+    secondLevel = cache(model.l2Entries(), model.l2Ways());
     tables = cache(TABLES, TABLE_WAYS);
   }
 
