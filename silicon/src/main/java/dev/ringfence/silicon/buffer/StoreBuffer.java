@@ -188,8 +188,8 @@ public final class StoreBuffer {
   }
 
   /**
-   * The cycle from which the addresses of all stores of a logical processor so far are known: what a
-   * load waits for that may not overtake any.
+   * The cycle from which the addresses of all stores of a logical processor so far are known: what
+   * a load waits for that may not overtake any.
    */
   public long addressesKnownAt(int thread) {
     return lastAddress[thread];

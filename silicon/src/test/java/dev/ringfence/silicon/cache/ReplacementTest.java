@@ -67,7 +67,8 @@ final class ReplacementTest {
   @Test
   void aTreeAlternatesBetweenItsHalves() {
     assertEquals(
-        List.of(0, 4, 2, 6, 1, 5, 3, 7, 0), victims(new Replacement(ReplacementPolicy.PLRU, 8), 8, 9));
+        List.of(0, 4, 2, 6, 1, 5, 3, 7, 0),
+        victims(new Replacement(ReplacementPolicy.PLRU, 8), 8, 9));
   }
 
   /**

@@ -6,7 +6,8 @@ import dev.ringfence.silicon.model.ReplacementPolicy;
 
 /** Caches by published figures: Intel optimization manual, uops.info/cache.html. */
 final class TestModels {
-  private static final CacheLevel L1_32K = new CacheLevel(32 << 10, 8, 4, false, ReplacementPolicy.PLRU);
+  private static final CacheLevel L1_32K =
+      new CacheLevel(32 << 10, 8, 4, false, ReplacementPolicy.PLRU);
 
   /** Haswell server, one core's share of the third level: inclusive, 2.5 MiB, 20 ways. */
   static Caches haswell() {

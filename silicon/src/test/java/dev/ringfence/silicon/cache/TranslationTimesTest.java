@@ -8,7 +8,7 @@ import org.junit.jupiter.api.Test;
 
 /** Sizes of Skylake: 64 entries in 4 ways, 1536 in 12 (Intel optimization manual, table 2-17). */
 final class TranslationTimesTest {
-  private final TranslationTimes times = 
+  private final TranslationTimes times =
       new TranslationTimes(new Translation(64, 4, 1536, 12, 9, 2));
 
   private int touch(long page) {
