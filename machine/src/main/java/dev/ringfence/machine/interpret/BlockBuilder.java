@@ -108,7 +108,8 @@ final class BlockBuilder {
           });
         }
         offsets[count++] = at - offset;
-        at++;
+        // Bytes of the second page have decided this too.
+        at = limit > 4096 ? limit : at + 1;
         break;
       }
       emitter.begin(instruction, at - offset);

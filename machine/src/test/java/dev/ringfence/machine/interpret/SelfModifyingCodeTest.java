@@ -6,6 +6,7 @@ import static dev.ringfence.machine.interpret.BareProcessor.PRESENT;
 import static dev.ringfence.machine.interpret.BareProcessor.WRITABLE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.translate.TranslationMode;
 import org.junit.jupiter.api.AfterEach;
@@ -89,6 +90,20 @@ class SelfModifyingCodeTest {
     bare.runAt(DATA);
     bare.runAt(boundary - 3);
     assertEquals(0x11331111, rax());
+  }
+
+  @Test
+  void bytesInTheSecondPageMakeAnInstructionOfWhatWasNone() {
+    long boundary = CODE + 0x1000;
+    // 0f 04, which is no instruction, across the boundary; then hlt.
+    bare.place(boundary - 1, "0f 04 f4");
+    bare.runAt(boundary - 1);
+    assertEquals(ProcessorException.INVALID_OPCODE, bare.raised());
+    // mov byte [boundary], 0a2h: makes it cpuid ; hlt
+    bare.place(DATA, "c60425 00101000 a2 f4");
+    bare.runAt(DATA);
+    bare.runAt(boundary - 1);
+    assertEquals(-1, bare.raised());
   }
 
   @Test
