@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * delta  host address of the page - linear address (fetch: number of the RAM page)
  * </pre>
  *
- * <p>The fast tables hold nothing that the {@link TranslationBuffer} behind them does not hold.
+ * <p>The fast tables hold nothing that the {@link TranslationBuffer} behind them would not find.
  * What the guest can see of translation (which walks happen, and so which accessed and dirty bits
  * are set) then depends on the buffer alone, and a view may empty the fast tables whenever it
  * likes.
@@ -130,7 +130,7 @@ public final class TranslatedMemory implements LinearMemory {
   private final PhysicalMemory physical;
   private final PageWalker walker;
   private final TranslationInspector inspector;
-  private final TranslationBuffer buffer = new TranslationBuffer();
+  private final TranslationBuffer buffer = new TranslationBuffer(this::dropFast);
   private final short[] slotOfPcid = new short[4096];
   private int nextSlot;
   private int slot;
@@ -343,9 +343,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public void invalidatePage(long linear) {
-    boolean large = buffer.remove(linear, TranslationBuffer.GLOBAL);
-    large |= buffer.remove(linear, slot);
-    dropFast(linear, large);
+    buffer.remove(linear, slot);
     tellPage(linear);
   }
 
@@ -353,7 +351,7 @@ public final class TranslatedMemory implements LinearMemory {
   public void invalidatePage(long linear, int pcid) {
     int pcidSlot = slotOfPcid[pcid];
     if (pcidSlot >= 0) {
-      dropFast(linear, buffer.remove(linear, pcidSlot));
+      buffer.removeFrom(linear, pcidSlot);
     }
     tellPage(linear);
   }
@@ -451,7 +449,7 @@ public final class TranslatedMemory implements LinearMemory {
     lasting = true;
     long page;
     int bits;
-    if (buffer.find(linear, slot) && bufferPermits(access, asUser, smapEnforced)) {
+    if (buffer.find(linear, slot) && buffer.permits(state, access, asUser, smapEnforced)) {
       page = buffer.frame;
       bits = buffer.pageBits;
       if (view != null && !asUser && (linear < 0 || viewGuardsUserHalf)) {
@@ -480,15 +478,10 @@ public final class TranslatedMemory implements LinearMemory {
     if (!walker.walk(state, state.cr3, linear, access, asUser, smapEnforced)) {
       // A stale translation that does not permit the access goes, as on hardware (SDM volume 3,
       // section 4.10.4.1).
-      boolean large = buffer.remove(linear, TranslationBuffer.GLOBAL);
-      large |= buffer.remove(linear, slot);
-      dropFast(linear, large);
+      buffer.remove(linear, slot);
       throw walker.fault(linear);
     }
-    long displaced = buffer.insert(linear, slot, walker);
-    if (displaced != TranslationBuffer.NOTHING_DISPLACED) {
-      dropFast(displaced, buffer.displacedLarge);
-    }
+    buffer.insert(linear, slot, walker);
   }
 
   private AddressSpaceView.Mapping described(
@@ -499,25 +492,6 @@ public final class TranslatedMemory implements LinearMemory {
     mapping.user = user;
     mapping.noExecute = noExecute;
     return mapping;
-  }
-
-  /** Whether what the buffer found last permits an access. */
-  boolean bufferPermits(int access, boolean asUser, boolean smapEnforced) {
-    if ((access & PageWalker.FETCH) != 0) {
-      return !buffer.noExecute
-          && (asUser ? buffer.user : !(buffer.user && (state.cr4 & ControlBits.CR4_SMEP) != 0));
-    }
-    boolean write = (access & PageWalker.WRITE) != 0;
-    if (write && !buffer.dirty) {
-      return false;
-    }
-    if (asUser) {
-      return buffer.user && (!write || buffer.writable);
-    }
-    if (buffer.user && smapEnforced && (state.cr4 & ControlBits.CR4_SMAP) != 0) {
-      return false;
-    }
-    return !write || buffer.writable || (state.cr0 & ControlBits.CR0_WP) == 0;
   }
 
   private boolean isUser() {

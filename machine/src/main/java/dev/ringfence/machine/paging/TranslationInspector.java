@@ -95,7 +95,7 @@ public final class TranslationInspector {
     }
     boolean asUser = state.cpl == 3;
     boolean smapEnforced = (state.systemFlags & Flags.AC) == 0;
-    if (buffer.find(linear, memory.slot()) && memory.bufferPermits(access, asUser, smapEnforced)) {
+    if (buffer.find(linear, memory.slot()) && buffer.permits(state, access, asUser, smapEnforced)) {
       physical = buffer.frame | linear & (1L << buffer.pageBits) - 1;
       describe(buffer.frame, buffer.pageBits, buffer.writable, buffer.user, buffer.noExecute);
       return reached(linear, access) ? Outcome.PERMITTED : Outcome.HIDDEN;

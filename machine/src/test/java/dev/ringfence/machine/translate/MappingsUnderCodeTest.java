@@ -12,10 +12,14 @@ import dev.ringfence.machine.cpu.ControlBits;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interpret.BareProcessor;
+import dev.ringfence.machine.paging.AddressSpaceView;
+import dev.ringfence.machine.paging.TranslatedMemory;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -33,6 +37,11 @@ final class MappingsUnderCodeTest {
 
   /** Fewer, because a block that lies in two pages is made anew whenever the second one changes. */
   private static final int ROUNDS_FORCED = 200;
+
+  /** More programs and fewer rounds, because all that a round can do happens in the first ones. */
+  private static final int PROGRAMS_WITH_VIEW = 60;
+
+  private static final int ROUNDS_WITH_VIEW = 60;
 
   /** The linear pages, in a slot of their own of the highest table. */
   private static final long LINEAR = 0x80_0000_0000L;
@@ -66,11 +75,48 @@ final class MappingsUnderCodeTest {
     assertTrue(ends.size() == PROGRAMS, "programs that do the same");
   }
 
-  /** Runs in pieces; returns the states at their ends. */
+  @Test
+  void aForgetfulViewLeavesNoTrace() {
+    for (int seed = 1; seed <= PROGRAMS_WITH_VIEW; seed++) {
+      SplittableRandom random = new SplittableRandom(-seed);
+      assertEquals(
+          run(seed, TranslationMode.OFF, ROUNDS_WITH_VIEW),
+          run(seed, TranslationMode.OFF, ROUNDS_WITH_VIEW, bare -> forget(bare, random)),
+          "seed " + seed);
+    }
+  }
+
+  /** Gives it a view that at times forgets all that the fast tables hold, and says so or not. */
+  private static void forget(BareProcessor bare, SplittableRandom random) {
+    TranslatedMemory memory = bare.processor.memory();
+    memory.setView(
+        new AddressSpaceView() {
+          @Override
+          public boolean admit(long linear, int access, Mapping mapping) {
+            if (random.nextInt(20) == 0) {
+              memory.withdrawAll();
+            }
+            return random.nextBoolean();
+          }
+
+          @Override
+          public boolean guardsUserHalf() {
+            return true;
+          }
+        });
+  }
+
   private static String run(long seed, TranslationMode mode, int rounds) {
+    return run(seed, mode, rounds, bare -> {});
+  }
+
+  /** Runs in pieces; returns the states at their ends. */
+  private static String run(
+      long seed, TranslationMode mode, int rounds, Consumer<BareProcessor> preparation) {
     SplittableRandom random = new SplittableRandom(seed);
     StringBuilder history = new StringBuilder();
     try (BareProcessor bare = new BareProcessor(mode)) {
+      preparation.accept(bare);
       long root = bare.state.cr3;
       tables(bare, root);
       for (int frame = 0; frame < FRAME_COUNT; frame++) {
