@@ -14,7 +14,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Finds the block at RIP in the code cache, building it where there is none. Most jumps stay in
- * their page, so the page found last is remembered for as long as no translation can have changed.
+ * their page, so the page found last is remembered until {@link #forget} or the next fetch from
+ * another page, which may displace its translation. Nothing else can take that away ({@link
+ * TranslatedMemory}).
  */
 public final class BlockFinder implements BlockSource {
   private static final CodePage NO_PAGE = new CodePage();
@@ -73,6 +75,7 @@ public final class BlockFinder implements BlockSource {
       linear = state.segmentBase(SegmentRegister.CS) + state.rip & 0xffffffffL;
       mode = CodePage.mode(state.codeWidth(), state.stackWidth());
     }
+    forget();
     int entry = TranslatedMemory.entry(linear);
     int ramPage =
         memory.fetchTable[entry] == (linear & PAGE | memory.context)
@@ -90,7 +93,7 @@ public final class BlockFinder implements BlockSource {
       block = build(linear, ramPage, offset, mode);
       page = cache.page(ramPage);
     }
-    if (mode == 0 && page != null) {
+    if (mode == 0 && page != null && block.secondPage < 0) {
       recentPage = linear & PAGE;
       recentCode = page;
     }

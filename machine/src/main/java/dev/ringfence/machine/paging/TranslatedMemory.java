@@ -26,10 +26,15 @@ import org.jspecify.annotations.Nullable;
  * delta  host address of the page - linear address (fetch: number of the RAM page)
  * </pre>
  *
- * <p>The fast tables hold nothing that the {@link TranslationBuffer} behind them would not find.
+ * <p>The fast tables hold nothing that the {@link TranslationBuffer}s behind them would not find.
  * What the guest can see of translation (which walks happen, and so which accessed and dirty bits
- * are set) then depends on the buffer alone, and a view may empty the fast tables whenever it
+ * are set) then depends on the buffers alone, and a view may empty the fast tables whenever it
  * likes.
+ *
+ * <p>Fetches have a buffer of their own, as processors have an instruction TLB. So no data access
+ * takes away the translation of the page that code runs in, and an executor that stays in the page
+ * need not look it up again: it is there until an instruction invalidates it, raises an exception,
+ * or something is fetched from elsewhere.
  *
  * <p>Executors inline the compare on {@link #readTable}, {@link #writeTable} and {@link #context};
  * everyone else calls the methods.
@@ -130,7 +135,8 @@ public final class TranslatedMemory implements LinearMemory {
   private final PhysicalMemory physical;
   private final PageWalker walker;
   private final TranslationInspector inspector;
-  private final TranslationBuffer buffer = new TranslationBuffer(this::dropFast);
+  private final TranslationBuffer dataBuffer = new TranslationBuffer(this::dropFast);
+  private final TranslationBuffer fetchBuffer = new TranslationBuffer(this::dropFast);
   private final short[] slotOfPcid = new short[4096];
   private int nextSlot;
   private int slot;
@@ -158,7 +164,7 @@ public final class TranslatedMemory implements LinearMemory {
     this.state = state;
     this.physical = physical;
     this.walker = new PageWalker(physical, physicalAddressBits);
-    this.inspector = new TranslationInspector(state, this, buffer, physical, physicalAddressBits);
+    this.inspector = new TranslationInspector(state, this, physical, physicalAddressBits);
     this.watcher =
         new Watcher() {
           @Override
@@ -261,6 +267,11 @@ public final class TranslatedMemory implements LinearMemory {
     return view;
   }
 
+  /** The buffer of translations for a kind of access. */
+  TranslationBuffer buffer(int access) {
+    return (access & PageWalker.FETCH) != 0 ? fetchBuffer : dataBuffer;
+  }
+
   /** Number of the current address space. */
   int slot() {
     return slot;
@@ -325,7 +336,8 @@ public final class TranslatedMemory implements LinearMemory {
     if (nextSlot == SLOTS) {
       Arrays.fill(slotOfPcid, (short) -1);
       nextSlot = 0;
-      buffer.clearButGlobal();
+      dataBuffer.clearButGlobal();
+      fetchBuffer.clearButGlobal();
       clearFastTables();
     }
     slotOfPcid[pcid] = (short) nextSlot;
@@ -343,7 +355,8 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public void invalidatePage(long linear) {
-    buffer.remove(linear, slot);
+    dataBuffer.remove(linear, slot);
+    fetchBuffer.remove(linear, slot);
     tellPage(linear);
   }
 
@@ -351,7 +364,8 @@ public final class TranslatedMemory implements LinearMemory {
   public void invalidatePage(long linear, int pcid) {
     int pcidSlot = slotOfPcid[pcid];
     if (pcidSlot >= 0) {
-      buffer.removeFrom(linear, pcidSlot);
+      dataBuffer.removeFrom(linear, pcidSlot);
+      fetchBuffer.removeFrom(linear, pcidSlot);
     }
     tellPage(linear);
   }
@@ -398,7 +412,8 @@ public final class TranslatedMemory implements LinearMemory {
   public void invalidateAll() {
     Arrays.fill(slotOfPcid, (short) -1);
     nextSlot = 0;
-    buffer.clear();
+    dataBuffer.clear();
+    fetchBuffer.clear();
     clearFastTables();
     contextChanged();
     tellAll(true);
@@ -449,6 +464,7 @@ public final class TranslatedMemory implements LinearMemory {
     lasting = true;
     long page;
     int bits;
+    TranslationBuffer buffer = buffer(access);
     if (buffer.find(linear, slot) && buffer.permits(state, access, asUser, smapEnforced)) {
       page = buffer.frame;
       bits = buffer.pageBits;
@@ -476,12 +492,12 @@ public final class TranslatedMemory implements LinearMemory {
 
   private void walk(long linear, int access, boolean asUser, boolean smapEnforced) {
     if (!walker.walk(state, state.cr3, linear, access, asUser, smapEnforced)) {
-      // A stale translation that does not permit the access goes, as on hardware (SDM volume 3,
-      // section 4.10.4.1).
-      buffer.remove(linear, slot);
+      // Stale translations go, whatever access they are for (SDM volume 3, section 4.10.4.1).
+      dataBuffer.remove(linear, slot);
+      fetchBuffer.remove(linear, slot);
       throw walker.fault(linear);
     }
-    buffer.insert(linear, slot, walker);
+    buffer(access).insert(linear, slot, walker);
   }
 
   private AddressSpaceView.Mapping described(
@@ -940,7 +956,8 @@ public final class TranslatedMemory implements LinearMemory {
     for (short pcidSlot : slotOfPcid) {
       out.writeInt(pcidSlot);
     }
-    buffer.save(out);
+    dataBuffer.save(out);
+    fetchBuffer.save(out);
     saveTable(out, readTable, false);
     saveTable(out, writeTable, false);
     saveTable(out, fetchTable, true);
@@ -962,7 +979,8 @@ public final class TranslatedMemory implements LinearMemory {
     for (int pcid = 0; pcid < slotOfPcid.length; pcid++) {
       slotOfPcid[pcid] = (short) in.readInt("translation slot", -1, SLOTS - 1);
     }
-    buffer.restore(in);
+    dataBuffer.restore(in);
+    fetchBuffer.restore(in);
     restoreTable(in, readTable, false);
     restoreTable(in, writeTable, false);
     restoreTable(in, fetchTable, true);

@@ -35,7 +35,6 @@ public final class TranslationInspector {
 
   private final ProcessorState state;
   private final TranslatedMemory memory;
-  private final TranslationBuffer buffer;
   private final PageWalker walker;
   private final AddressSpaceView.Mapping mapping = new AddressSpaceView.Mapping();
   private long physical;
@@ -45,12 +44,10 @@ public final class TranslationInspector {
   TranslationInspector(
       ProcessorState state,
       TranslatedMemory memory,
-      TranslationBuffer buffer,
       PhysicalMemory physical,
       int physicalAddressBits) {
     this.state = state;
     this.memory = memory;
-    this.buffer = buffer;
     this.walker = new PageWalker(new RamAlone(physical), physicalAddressBits);
   }
 
@@ -95,6 +92,7 @@ public final class TranslationInspector {
     }
     boolean asUser = state.cpl == 3;
     boolean smapEnforced = (state.systemFlags & Flags.AC) == 0;
+    TranslationBuffer buffer = memory.buffer(access);
     if (buffer.find(linear, memory.slot()) && buffer.permits(state, access, asUser, smapEnforced)) {
       physical = buffer.frame | linear & (1L << buffer.pageBits) - 1;
       describe(buffer.frame, buffer.pageBits, buffer.writable, buffer.user, buffer.noExecute);

@@ -46,7 +46,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Snapshot {
   /** Changes with every change of what any part writes. */
-  public static final int VERSION = 3;
+  public static final int VERSION = 4;
 
   private static final byte[] MAGIC = "RFSNAP\r\n".getBytes(StandardCharsets.US_ASCII);
   private static final int CHECKSUM_BYTES = 32;

@@ -1,6 +1,7 @@
 package dev.ringfence.machine.paging;
 
 import static dev.ringfence.machine.interpret.BareProcessor.ACCESSED;
+import static dev.ringfence.machine.interpret.BareProcessor.CODE;
 import static dev.ringfence.machine.interpret.BareProcessor.DATA;
 import static dev.ringfence.machine.interpret.BareProcessor.DIRTY;
 import static dev.ringfence.machine.interpret.BareProcessor.GLOBAL;
@@ -16,6 +17,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 import dev.ringfence.machine.cpu.ControlBits;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.ProcessorException;
+import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interpret.BareProcessor;
 import dev.ringfence.machine.translate.TranslationMode;
 import org.junit.jupiter.api.AfterEach;
@@ -265,6 +267,34 @@ class PagingTest {
     assertEquals(0x1111, memory.load64(gigabyte + DATA - 8));
     assertEquals(
         ACCESSED, bare.memory.readLong(bare.entryAddress(gigabyte, 3)) & (ACCESSED | DIRTY));
+  }
+
+  /** As in processors with an instruction TLB: how code is divided into blocks cannot matter. */
+  @Test
+  void codeKeepsItsTranslationWhateverDataItAccesses() {
+    long data = 0x7e_0000_0000L;
+    long tables = 64;
+    for (int page = 0; page < 512; page++) {
+      bare.map(data + 0x1000L * page, DATA, PRESENT);
+    }
+    long directory = bare.entryAddress(data, 2);
+    for (long table = 1; table < tables; table++) {
+      bare.memory.writeLong(directory + 8 * table, bare.memory.readLong(directory));
+    }
+    // mov rcx, data ; mov edx, pages ; again: mov rax, [rcx] ; add rcx, 1000h ; dec edx ;
+    // jnz again ; call the next page ; hlt
+    bare.place(CODE, "48b9 000000007e000000 ba 00800000 488b01 4881c100100000 ffca 75f2");
+    bare.place(CODE + 29, "e8 de0f0000 f4");
+    bare.place(CODE + 0x1000, "c3");
+    bare.runAt(CODE);
+    long entry = bare.entryAddress(CODE, 1);
+    long nextEntry = bare.entryAddress(CODE + 0x1000, 1);
+    bare.memory.writeLong(entry, bare.memory.readLong(entry) & ~ACCESSED);
+    bare.memory.writeLong(nextEntry, bare.memory.readLong(nextEntry) & ~ACCESSED);
+    bare.runAt(CODE);
+    assertEquals(512 * tables, (bare.state.r[Slot.RCX] - data) / 0x1000, "pages accessed");
+    assertEquals(0, bare.memory.readLong(entry) & ACCESSED, "no walk");
+    assertEquals(0, bare.memory.readLong(nextEntry) & ACCESSED, "no walk");
   }
 
   @Test
