@@ -37,5 +37,8 @@ public final class ControlBits {
   public static final long EFER_LMA = 1 << 10;
   public static final long EFER_NXE = 1 << 11;
 
+  /** Automatic IBRS (AMD, APM volume 2, section 3.1.7). */
+  public static final long EFER_AIBRSE = 1 << 21;
+
   private ControlBits() {}
 }

@@ -244,6 +244,9 @@ public final class ControlRegisters {
       // Bit 63 of cached entries was read under the other meaning.
       processor.memory().invalidateAll();
     }
+    if ((changed & ControlBits.EFER_AIBRSE) != 0) {
+      processor.speculationControlChanged();
+    }
   }
 
   /**

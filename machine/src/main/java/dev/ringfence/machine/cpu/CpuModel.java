@@ -18,7 +18,18 @@ public final class CpuModel {
   /** The model that a machine has unless told otherwise. */
   public static final String DEFAULT = "skylake-server";
 
-  private static final List<String> BUILT_IN = List.of("skylake-server", "westmere-server");
+  private static final List<String> BUILT_IN =
+      List.of(
+          "haswell-server",
+          "skylake-server",
+          "cascadelake-server",
+          "icelake-server",
+          "sapphirerapids",
+          "zen1",
+          "zen2",
+          "zen4",
+          "westmere-server",
+          "ideal");
 
   /** What a cache holds. */
   public enum CacheType {
@@ -85,7 +96,7 @@ public final class CpuModel {
 
   CpuModel(Data data) {
     this.data = data;
-    this.cpuid = new Cpuid(data);
+    this.cpuid = new Cpuid(data, isAmd());
     long cr4 = ControlBits.CR4_TSD;
     cr4 |= has("DE") ? ControlBits.CR4_DE : 0;
     cr4 |= has("PSE") ? ControlBits.CR4_PSE : 0;
@@ -105,7 +116,8 @@ public final class CpuModel {
     this.eferMask =
         (has("SYSCALL") ? ControlBits.EFER_SCE : 0)
             | (has("Intel-64") ? ControlBits.EFER_LME : 0)
-            | (has("NX") ? ControlBits.EFER_NXE : 0);
+            | (has("NX") ? ControlBits.EFER_NXE : 0)
+            | (has("AutoIBRS") ? ControlBits.EFER_AIBRSE : 0);
   }
 
   /** Names of the models that come with Ringfence. */
@@ -158,6 +170,16 @@ public final class CpuModel {
     return data.vendor();
   }
 
+  /** Whether AMD's manual describes what the vendors do differently, instead of Intel's. */
+  public boolean isAmd() {
+    return data.vendor().equals("AuthenticAMD");
+  }
+
+  /** Whether VERW with an operand in memory overwrites buffers. */
+  public boolean clearsBuffers() {
+    return has("MD_CLEAR") || has("VERW_CLEAR");
+  }
+
   /** The caches, nearest first. */
   public List<Cache> caches() {
     return data.caches();
@@ -206,6 +228,16 @@ public final class CpuModel {
     return cpuid.signature();
   }
 
+  /** The family that the signature encodes, for example 6. */
+  int family() {
+    return data.family();
+  }
+
+  /** The model that the signature encodes, for example 55H. */
+  int modelNumber() {
+    return data.model();
+  }
+
   /** Bits that CR4 can have. */
   long cr4Mask() {
     return cr4Mask;
@@ -221,7 +253,7 @@ public final class CpuModel {
     return 3;
   }
 
-  /** Value of a model-specific register after reset. */
+  /** Value of a model-specific register after power-up. */
   long resetValue(String register) {
     return data.registers().getOrDefault(register, 0L);
   }

@@ -3,8 +3,12 @@ package dev.ringfence.machine.cpu;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/** The leaves of the CPUID instruction (SDM volume 2, CPUID) for one model. */
+/**
+ * The leaves of the CPUID instruction (SDM volume 2, CPUID) for one model; {@link AmdLeaves} has
+ * what AMD does differently.
+ */
 final class Cpuid {
   private static final int EAX = 0;
   private static final int EBX = 1;
@@ -14,14 +18,19 @@ final class Cpuid {
   private static final int LAST_BASIC = 0x16;
   private static final int LAST_EXTENDED = 0x80000008;
 
+  /** HLE and RTM in leaf 7 EBX. */
+  private static final int TRANSACTIONS = 1 << 4 | 1 << 11;
+
   /** Bytes of the XSAVE area for x87 and SSE: legacy region and header. */
   private static final int XSAVE_BYTES = 576;
 
   private final CpuModel.Data data;
   private final Map<Long, int[]> featureBits = new HashMap<>();
+  private final @Nullable AmdLeaves amd;
 
-  Cpuid(CpuModel.Data data) {
+  Cpuid(CpuModel.Data data, boolean amd) {
     this.data = data;
+    this.amd = amd ? new AmdLeaves(data) : null;
     for (String name : data.features()) {
       Feature feature = Feature.of(name).orElseThrow();
       bits(feature.leaf(), feature.subleaf())[feature.register()] |= 1 << feature.bit();
@@ -53,27 +62,65 @@ final class Cpuid {
   int[] leaf(Processor processor, int requested, int subleaf) {
     int leaf = requested;
     boolean extended = requested < 0;
-    if (extended ? requested > LAST_EXTENDED : requested > LAST_BASIC) {
+    if (extended ? requested > lastExtended() : requested > lastBasic()) {
+      if (amd != null) {
+        return new int[4];
+      }
       // Beyond the last leaf Intel processors return the last basic one.
       leaf = LAST_BASIC;
     }
     // Only these leaves look at ECX; the others give the same for any value.
     int index = leaf == 7 || leaf == 0xd ? subleaf : 0;
     int[] result = featureBits.getOrDefault(key(leaf, index), new int[4]).clone();
+    common(processor, leaf, subleaf, result);
+    if (amd != null) {
+      amd.complete(processor, leaf, subleaf, bits(1, 0)[EDX], result);
+    } else {
+      intel(processor, leaf, subleaf, result);
+    }
+    return result;
+  }
+
+  private int lastBasic() {
+    return amd == null ? LAST_BASIC : AmdLeaves.LAST_BASIC;
+  }
+
+  private int lastExtended() {
+    return amd == null ? LAST_EXTENDED : AmdLeaves.LAST_EXTENDED;
+  }
+
+  private void common(Processor processor, int leaf, int subleaf, int[] result) {
     switch (leaf) {
       case 0 -> {
-        result[EAX] = LAST_BASIC;
+        result[EAX] = lastBasic();
         byte[] vendor = data.vendor().getBytes(StandardCharsets.US_ASCII);
         result[EBX] = word(vendor, 0);
         result[EDX] = word(vendor, 4);
         result[ECX] = word(vendor, 8);
       }
       case 1 -> version(processor, result);
-      case 2 -> cacheDescriptors(result);
-      case 4 -> cache(processor, subleaf, result);
-      case 7, 6 -> {}
+      case 7 -> {
+        if (subleaf == 0) {
+          result[EAX] = lastSubleafOfFeatures();
+          if (ModelSpecificRegisters.speculation().hidesTransactions(processor.state())) {
+            result[EBX] &= ~TRANSACTIONS;
+          }
+        }
+      }
       case 0xb -> topology(processor, subleaf, result);
       case 0xd -> extendedState(processor, subleaf, result);
+      case 0x80000000 -> result[EAX] = lastExtended();
+      case 0x80000002, 0x80000003, 0x80000004 -> brand(leaf - 0x80000002, result);
+      case 0x80000006 -> levelTwo(result);
+      case 0x80000008 -> result[EAX] = 48 << 8 | data.physicalAddressBits();
+      default -> {}
+    }
+  }
+
+  private void intel(Processor processor, int leaf, int subleaf, int[] result) {
+    switch (leaf) {
+      case 2 -> cacheDescriptors(result);
+      case 4 -> cache(data, processor, subleaf, result);
       case 0x15 -> {
         // TSC = crystal * EBX / EAX.
         result[EAX] = 2;
@@ -85,19 +132,26 @@ final class Cpuid {
         result[EBX] = (int) (data.maximumHertz() / 1_000_000);
         result[ECX] = (int) (data.busHertz() / 1_000_000);
       }
-      case 0x80000000 -> result[EAX] = LAST_EXTENDED;
       case 0x80000001 -> {
         if (!processor.state().code64()) {
           // SYSCALL is reported where it is valid: in 64-bit mode.
           result[EDX] &= ~(1 << 11);
         }
       }
-      case 0x80000002, 0x80000003, 0x80000004 -> brand(leaf - 0x80000002, result);
-      case 0x80000006 -> levelTwo(result);
-      case 0x80000008 -> result[EAX] = 48 << 8 | data.physicalAddressBits();
       default -> {}
     }
-    return result;
+  }
+
+  /** The last subleaf of leaf 7 that has a feature. */
+  private int lastSubleafOfFeatures() {
+    int last = 0;
+    for (String name : data.features()) {
+      Feature feature = Feature.of(name).orElseThrow();
+      if (feature.leaf() == 7) {
+        last = Math.max(last, feature.subleaf());
+      }
+    }
+    return last;
   }
 
   private void version(Processor processor, int[] result) {
@@ -117,7 +171,7 @@ final class Cpuid {
   }
 
   /** Logical processors of the package, rounded up to a power of two: the APIC IDs set aside. */
-  private static int addressableIds(int count) {
+  static int addressableIds(int count) {
     return count <= 1 ? 1 : Integer.highestOneBit(count - 1) << 1;
   }
 
@@ -131,7 +185,8 @@ final class Cpuid {
     }
   }
 
-  private void cache(Processor processor, int subleaf, int[] result) {
+  /** A cache in the form of leaf 4. */
+  static void cache(CpuModel.Data data, Processor processor, int subleaf, int[] result) {
     if (subleaf < 0 || subleaf >= data.caches().size()) {
       return;
     }
@@ -189,7 +244,7 @@ final class Cpuid {
     }
   }
 
-  private static int associativity(int ways) {
+  static int associativity(int ways) {
     return switch (ways) {
       case 1, 2, 4 -> ways;
       case 8 -> 6;

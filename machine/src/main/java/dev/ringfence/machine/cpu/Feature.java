@@ -8,7 +8,8 @@ import java.util.Optional;
 
 /**
  * A processor feature that the machine implements, and the CPUID bit that reports it (SDM volume 2,
- * CPUID). A feature that is not in this list does not exist here, and no model may claim it.
+ * CPUID; APM volume 3, appendix E, from which the names of AMD's own features come). A feature that
+ * is not in this list does not exist here, and no model may claim it.
  *
  * @param name the SDM's name
  * @param leaf CPUID leaf
@@ -63,9 +64,11 @@ public record Feature(String name, int leaf, int subleaf, int register, int bit)
     add(6, 0, EAX, 2, "ARAT");
     add(7, 0, EBX, 0, "FSGSBASE");
     add(7, 0, EBX, 1, "TSC_ADJUST");
+    add(7, 0, EBX, 4, "HLE");
     add(7, 0, EBX, 7, "SMEP");
     add(7, 0, EBX, 9, "ERMS");
     add(7, 0, EBX, 10, "INVPCID");
+    add(7, 0, EBX, 11, "RTM");
     add(7, 0, EBX, 11, "RTM");
     add(7, 0, EBX, 18, "RDSEED");
     add(7, 0, EBX, 20, "SMAP");
@@ -73,11 +76,17 @@ public record Feature(String name, int leaf, int subleaf, int register, int bit)
     add(7, 0, EBX, 24, "CLWB");
     add(7, 0, ECX, 2, "UMIP");
     add(7, 0, EDX, 10, "MD_CLEAR");
+    add(7, 0, EDX, 11, "RTM_ALWAYS_ABORT");
     add(7, 0, EDX, 26, "IBRS");
     add(7, 0, EDX, 27, "STIBP");
     add(7, 0, EDX, 28, "L1D_FLUSH");
     add(7, 0, EDX, 29, "ARCH_CAPABILITIES");
     add(7, 0, EDX, 31, "SSBD");
+    add(7, 2, EDX, 0, "PSFD");
+    add(7, 2, EDX, 1, "IPRED_CTRL");
+    add(7, 2, EDX, 2, "RRSBA_CTRL");
+    add(7, 2, EDX, 3, "DDPD_U");
+    add(7, 2, EDX, 4, "BHI_CTRL");
     add(0xd, 1, EAX, 0, "XSAVEOPT");
     add(0x80000001, 0, ECX, 0, "LAHF-SAHF");
     add(0x80000001, 0, ECX, 8, "PREFETCHW");
@@ -86,7 +95,27 @@ public record Feature(String name, int leaf, int subleaf, int register, int bit)
     add(0x80000001, 0, EDX, 26, "1-GByte-pages");
     add(0x80000001, 0, EDX, 27, "RDTSCP");
     add(0x80000001, 0, EDX, 29, "Intel-64");
+    add(0x80000001, 0, ECX, 22, "TopologyExtensions");
+    add(0x80000001, 0, EDX, 22, "MmxExt");
     add(0x80000007, 0, EDX, 8, "Invariant-TSC");
+    add(0x80000008, 0, EBX, 2, "XSaveErPtr");
+    add(0x80000008, 0, EBX, 12, "AMD-IBPB");
+    add(0x80000008, 0, EBX, 14, "AMD-IBRS");
+    add(0x80000008, 0, EBX, 15, "AMD-STIBP");
+    add(0x80000008, 0, EBX, 17, "AMD-STIBP-always-on");
+    add(0x80000008, 0, EBX, 18, "AMD-IBRS-preferred");
+    add(0x80000008, 0, EBX, 19, "AMD-IBRS-same-mode");
+    add(0x80000008, 0, EBX, 24, "AMD-SSBD");
+    add(0x80000008, 0, EBX, 28, "AMD-PSFD");
+    add(0x80000008, 0, EBX, 29, "BTC_NO");
+    add(0x80000008, 0, EBX, 30, "IBPB_RET");
+    add(0x80000021, 0, EAX, 2, "LFENCE-serializing");
+    add(0x80000021, 0, EAX, 5, "VERW_CLEAR");
+    add(0x80000021, 0, EAX, 6, "NullSelectorClearsBase");
+    add(0x80000021, 0, EAX, 8, "AutoIBRS");
+    add(0x80000021, 0, EAX, 27, "SBPB");
+    add(0x80000021, 0, EAX, 28, "IBPB_BRTYPE");
+    add(0x80000021, 0, EAX, 29, "SRSO_NO");
   }
 
   private static void add(int leaf, int subleaf, int register, int bit, String name) {

@@ -7,38 +7,54 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 
 /**
- * Model-specific registers (SDM volume 4, chapter 2): a table of number, name, the feature that
- * brings the register, and what reading and writing do. What is not in the table does not exist and
- * raises #GP(0).
+ * Model-specific registers (SDM volume 4, chapter 2): a table of number, name, the models that have
+ * the register, and what reading and writing do. What is not in the table does not exist and raises
+ * #GP(0).
  */
 public final class ModelSpecificRegisters {
   @FunctionalInterface
-  private interface Reader {
+  interface Reader {
     long read(Processor processor);
   }
 
   @FunctionalInterface
-  private interface Writer {
+  interface Writer {
     void write(Processor processor, long value);
   }
 
-  private record Register(int number, String name, String feature, Reader reader, Writer writer) {}
+  private record Register(
+      int number, String name, Predicate<CpuModel> exists, Reader reader, Writer writer) {}
 
   private static final int X2APIC_FIRST = 0x800;
   private static final int X2APIC_LAST = 0x8ff;
   private static final int VARIABLE_RANGES = 10;
 
+  /** Reading is #GP. */
+  static final Reader NOT_READABLE =
+      processor -> {
+        throw ProcessorException.generalProtection();
+      };
+
+  /** Writing is #GP. */
+  static final Writer NOT_WRITABLE =
+      (processor, value) -> {
+        throw ProcessorException.generalProtection();
+      };
+
   private static final Map<Integer, Register> REGISTERS = new HashMap<>();
   private static final List<String> STORED_NAMES = new ArrayList<>();
+  private static final SpeculationRegisters SPECULATION = new SpeculationRegisters();
 
   static {
     identification();
     timeAndApic();
     memoryTypes();
     systemCalls();
-    speculation();
+    SPECULATION.define();
+    amd();
     machineCheckAndDebug();
   }
 
@@ -48,16 +64,29 @@ public final class ModelSpecificRegisters {
   private ModelSpecificRegisters() {}
 
   private static void identification() {
-    readOnly(0x17, "IA32_PLATFORM_ID");
+    readOnly(0x17, "IA32_PLATFORM_ID", ModelSpecificRegisters::isIntel);
     // Writing starts or follows a microcode update; the revision stays what the model says.
     int revision = store("IA32_BIOS_SIGN_ID");
     add(0x8b, "IA32_BIOS_SIGN_ID", "", stored(revision), (p, value) -> {});
-    add(0x79, "IA32_BIOS_UPDT_TRIG", "", ModelSpecificRegisters::notReadable, (p, value) -> {});
-    readOnly(0xce, "MSR_PLATFORM_INFO");
-    readOnly(0x34, "MSR_SMI_COUNT");
+    add(
+        0x79,
+        "IA32_BIOS_UPDT_TRIG",
+        ModelSpecificRegisters::isIntel,
+        NOT_READABLE,
+        (p, value) -> {});
+    readOnly(0xce, "MSR_PLATFORM_INFO", ModelSpecificRegisters::isIntel);
+    readOnly(0x34, "MSR_SMI_COUNT", ModelSpecificRegisters::isIntel);
     // Bit 0: fast strings. All others report what the processor has and do not change.
-    plain(0x1a0, "IA32_MISC_ENABLE", 1);
+    plain(0x1a0, "IA32_MISC_ENABLE", ModelSpecificRegisters::isIntel, 1);
     add(0xc0000080, "IA32_EFER", "", p -> p.state().efer, ControlRegisters::writeEfer);
+  }
+
+  private static boolean isIntel(CpuModel model) {
+    return !model.isAmd();
+  }
+
+  private static boolean onAll(CpuModel model) {
+    return true;
   }
 
   private static void timeAndApic() {
@@ -112,7 +141,7 @@ public final class ModelSpecificRegisters {
   }
 
   private static void memoryTypes() {
-    readOnly(0xfe, "IA32_MTRRCAP");
+    readOnly(0xfe, "IA32_MTRRCAP", ModelSpecificRegisters::onAll);
     for (int i = 0; i < VARIABLE_RANGES; i++) {
       int base = store("IA32_MTRR_PHYSBASE" + i);
       add(
@@ -252,78 +281,54 @@ public final class ModelSpecificRegisters {
         (p, value) -> p.state().setSegmentBase(segment, canonical(value)));
   }
 
-  private static void speculation() {
-    int control = store("IA32_SPEC_CTRL");
-    add(
-        0x48,
-        "IA32_SPEC_CTRL",
-        "IBRS",
-        stored(control),
-        (p, value) -> {
-          long defined = 1 | (p.model().has("STIBP") ? 2 : 0) | (p.model().has("SSBD") ? 4 : 0);
-          require((value & ~defined) == 0);
-          p.state().modelSpecific[control] = value;
-        });
-    // Barriers: they have an effect on what the architecture does not show.
-    add(
-        0x49,
-        "IA32_PRED_CMD",
-        "IBRS",
-        ModelSpecificRegisters::notReadable,
-        (p, value) -> require((value & ~1L) == 0));
-    add(
-        0x10b,
-        "IA32_FLUSH_CMD",
-        "L1D_FLUSH",
-        ModelSpecificRegisters::notReadable,
-        (p, value) -> require((value & ~1L) == 0));
-    int capabilities = store("IA32_ARCH_CAPABILITIES");
-    add(
-        0x10a,
-        "IA32_ARCH_CAPABILITIES",
-        "ARCH_CAPABILITIES",
-        stored(capabilities),
-        ModelSpecificRegisters::notWritable);
+  /** System configuration of AMD processors (PPR of family 17H; APM volume 2, section 3.2). */
+  private static void amd() {
+    amd(0xc0010010, "SYSCFG");
+    amd(0xc0010015, "HWCR");
   }
 
-  private static void machineCheckAndDebug() {
-    // The registers of the Pentium's machine check, which later processors keep.
-    add(0, "IA32_P5_MC_ADDR", "MCE", p -> 0, ModelSpecificRegisters::notWritable);
-    add(1, "IA32_P5_MC_TYPE", "MCE", p -> 0, ModelSpecificRegisters::notWritable);
-    readOnly(0x179, "IA32_MCG_CAP");
-    plain(0x17a, "IA32_MCG_STATUS", 7);
-    // Neither branch records nor branch tracing exist, so no bit can be set.
-    plain(0x1d9, "IA32_DEBUGCTL", 0);
-  }
-
-  private static long notReadable(Processor processor) {
-    throw ProcessorException.generalProtection();
-  }
-
-  private static void notWritable(Processor processor, long value) {
-    throw ProcessorException.generalProtection();
-  }
-
-  private static int store(String name) {
-    STORED_NAMES.add(name);
-    return STORED_NAMES.size() - 1;
-  }
-
-  private static Reader stored(int index) {
-    return p -> p.state().modelSpecific[index];
-  }
-
-  private static void readOnly(int number, String name) {
-    add(number, name, "", stored(store(name)), ModelSpecificRegisters::notWritable);
-  }
-
-  /** A register of which only the bits of the mask can change. */
-  private static void plain(int number, String name, long mask) {
+  /** A register whose bits this machine does not act upon. */
+  private static void amd(int number, String name) {
     int index = store(name);
     add(
         number,
         name,
-        "",
+        CpuModel::isAmd,
+        stored(index),
+        (p, value) -> p.state().modelSpecific[index] = value);
+  }
+
+  private static void machineCheckAndDebug() {
+    // The registers of the Pentium's machine check, which later processors keep.
+    add(0, "IA32_P5_MC_ADDR", "MCE", p -> 0, NOT_WRITABLE);
+    add(1, "IA32_P5_MC_TYPE", "MCE", p -> 0, NOT_WRITABLE);
+    readOnly(0x179, "IA32_MCG_CAP", ModelSpecificRegisters::onAll);
+    plain(0x17a, "IA32_MCG_STATUS", ModelSpecificRegisters::onAll, 7);
+    // Neither branch records nor branch tracing exist, so no bit can be set.
+    plain(0x1d9, "IA32_DEBUGCTL", ModelSpecificRegisters::onAll, 0);
+  }
+
+  /** Sets aside a place for the value of a register, to which models can give a reset value. */
+  static int store(String name) {
+    STORED_NAMES.add(name);
+    return STORED_NAMES.size() - 1;
+  }
+
+  static Reader stored(int index) {
+    return p -> p.state().modelSpecific[index];
+  }
+
+  private static void readOnly(int number, String name, Predicate<CpuModel> exists) {
+    add(number, name, exists, stored(store(name)), NOT_WRITABLE);
+  }
+
+  /** A register of which only the bits of the mask can change. */
+  private static void plain(int number, String name, Predicate<CpuModel> exists, long mask) {
+    int index = store(name);
+    add(
+        number,
+        name,
+        exists,
         stored(index),
         (p, value) -> {
           require(((value ^ p.state().modelSpecific[index]) & ~mask) == 0);
@@ -332,13 +337,19 @@ public final class ModelSpecificRegisters {
   }
 
   private static void add(int number, String name, String feature, Reader reader, Writer writer) {
-    Register register = new Register(number, name, feature, reader, writer);
+    add(number, name, model -> feature.isEmpty() || model.has(feature), reader, writer);
+  }
+
+  /** Puts a register into the table, which exists on some models. */
+  static void add(
+      int number, String name, Predicate<CpuModel> exists, Reader reader, Writer writer) {
+    Register register = new Register(number, name, exists, reader, writer);
     if (REGISTERS.put(number, register) != null) {
       throw new IllegalStateException("two registers have number " + Integer.toHexString(number));
     }
   }
 
-  private static void require(boolean condition) {
+  static void require(boolean condition) {
     if (!condition) {
       throw ProcessorException.generalProtection();
     }
@@ -349,6 +360,11 @@ public final class ModelSpecificRegisters {
     return address;
   }
 
+  /** The registers that control execution ahead of time. */
+  static SpeculationRegisters speculation() {
+    return SPECULATION;
+  }
+
   /** Names of the registers to which a CPU model can give a reset value. */
   static Set<String> resettable() {
     return new LinkedHashSet<>(STORED_NAMES);
@@ -356,8 +372,7 @@ public final class ModelSpecificRegisters {
 
   private static Register find(Processor processor, int number) {
     Register register = REGISTERS.get(number);
-    if (register == null
-        || !register.feature().isEmpty() && !processor.model().has(register.feature())) {
+    if (register == null || !register.exists().test(processor.model())) {
       throw ProcessorException.generalProtection();
     }
     return register;

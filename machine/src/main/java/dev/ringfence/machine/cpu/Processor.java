@@ -76,8 +76,19 @@ public final class Processor implements ProcessorSignals, Stateful {
     return microarchitecture;
   }
 
+  /** Connects the silicon, which learns at once what software has restricted so far. */
   public void setMicroarchitecture(Microarchitecture silicon) {
     microarchitecture = silicon;
+    speculationControlChanged();
+  }
+
+  /** How software restricts execution ahead of time at present. */
+  public SpeculationControl speculationControl() {
+    return ModelSpecificRegisters.speculation().control(this);
+  }
+
+  void speculationControlChanged() {
+    microarchitecture.speculationControlChanged(speculationControl());
   }
 
   /** Number of processors of the machine, for the topology that CPUID reports. */

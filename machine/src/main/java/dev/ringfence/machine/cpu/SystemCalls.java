@@ -15,15 +15,21 @@ public final class SystemCalls {
 
   private SystemCalls() {}
 
-  /** SYSCALL; valid in 64-bit mode only, as on all Intel processors. */
+  /**
+   * SYSCALL. Intel processors know it in 64-bit mode only, those of AMD in compatibility mode, too
+   * (APM volume 3). They also know it in legacy mode; no 64-bit kernel uses that, and here it is
+   * #UD.
+   */
   public static void call(Processor processor) {
     ProcessorState state = processor.state();
-    if ((state.efer & ControlBits.EFER_SCE) == 0 || !state.code64()) {
+    boolean valid = state.code64() || processor.model().isAmd() && state.longMode();
+    if ((state.efer & ControlBits.EFER_SCE) == 0 || !valid) {
       throw ProcessorException.invalidOpcode();
     }
+    long target = state.code64() ? state.lstar : state.cstar;
     state.r[Slot.RCX] = state.rip;
     state.r[Slot.R11] = state.rflags() & ~(long) Flags.RF;
-    state.rip = state.lstar;
+    state.rip = target;
     state.setRflags(state.r[Slot.R11] & ~state.fmask);
     // With TF in IA32_FMASK a debugger that steps user code does not see the kernel's first steps.
     state.stepSuppressed = !state.flag(Flags.TF);
@@ -79,6 +85,7 @@ public final class SystemCalls {
   /** SYSENTER. */
   public static void enter(Processor processor) {
     ProcessorState state = processor.state();
+    requireSystemEnter(processor);
     if (!state.protectedMode() || (state.sysenterCs & 0xfffc) == 0) {
       throw ProcessorException.generalProtection();
     }
@@ -93,9 +100,17 @@ public final class SystemCalls {
     enterKernel(processor);
   }
 
+  /** AMD has SYSENTER and SYSEXIT in legacy mode only (APM volume 3). */
+  private static void requireSystemEnter(Processor processor) {
+    if (processor.model().isAmd() && processor.state().longMode()) {
+      throw ProcessorException.invalidOpcode();
+    }
+  }
+
   /** SYSEXIT. */
   public static void exit(Processor processor, boolean to64) {
     ProcessorState state = processor.state();
+    requireSystemEnter(processor);
     if (!state.protectedMode()
         || (state.sysenterCs & 0xfffc) == 0
         || state.cpl != 0

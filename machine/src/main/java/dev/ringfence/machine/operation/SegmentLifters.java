@@ -185,6 +185,13 @@ final class SegmentLifters {
         });
     ask.first = selector;
     ask.condition = write;
+    if (write != 0 && i.isMemory()) {
+      emitter.processorHelper((processor, operation) -> {
+        if (processor.model().clearsBuffers()) {
+          processor.microarchitecture().clearBuffers();
+        }
+      });
+    }
   }
 
   private static void storeSelector(Emitter emitter, Instruction i, int segment) {

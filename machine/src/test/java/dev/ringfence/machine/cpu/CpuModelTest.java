@@ -98,7 +98,7 @@ class CpuModelTest {
 
   @Test
   void aFeatureThatTheMachineDoesNotHaveIsRefused() throws IOException {
-    String message = refusal(skylake().replace("  - FPU\n", "  - FPU\n  - AVX512F\n"));
+    String message = refusal(skylake().replace("[FPU,", "[FPU, AVX512F,"));
     assertTrue(message.contains("expected one of FPU, DE, "), message);
     assertTrue(message.contains("found 'AVX512F'"), message);
     assertTrue(message.startsWith("my.yaml: line "), message);
@@ -106,7 +106,7 @@ class CpuModelTest {
 
   @Test
   void aFeatureThatEveryProcessorHasCannotBeLeftOut() throws IOException {
-    String message = refusal(skylake().replace("  - SSE2\n", ""));
+    String message = refusal(skylake().replace(" SSE2,", ""));
     assertTrue(message.contains("expected the feature SSE2"), message);
   }
 

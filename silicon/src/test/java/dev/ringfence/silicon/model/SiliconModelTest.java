@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.cpu.CpuModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,6 +55,18 @@ class SiliconModelTest {
     assertEquals(1 << 20, caches.l2().bytes());
     assertEquals(11, caches.l3().ways());
     assertTrue(caches.memoryLatency() > caches.l3().latency());
+  }
+
+  /** Westmere is there for programs that need an old processor; nothing is said of its silicon. */
+  @Test
+  void allModelsButOneSayWhatArchitectureHides() {
+    for (String name : CpuModel.available()) {
+      if (!name.equals("westmere-server")) {
+        SiliconModel model = SiliconModel.load(name);
+        assertEquals(name, model.name());
+        assertEquals(Pipeline.CLASSES.size(), model.pipeline().latencies().size());
+      }
+    }
   }
 
   @Test
