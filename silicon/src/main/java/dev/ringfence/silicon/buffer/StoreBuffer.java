@@ -105,6 +105,11 @@ public final class StoreBuffer {
     return entries;
   }
 
+  /** The first of the entries that a logical processor has now. */
+  public int firstEntry(int thread) {
+    return first[thread];
+  }
+
   /** Entries that a logical processor has now. */
   public int entries(int thread) {
     return size[thread];

@@ -67,18 +67,13 @@ public final class TargetPredictor {
   public TargetPredictor(Predictors model, int threads) {
     this.ways = model.targetWays();
     this.sets = model.targetEntries() / ways;
-    if (Integer.bitCount(sets) != 1) {
-      throw new IllegalArgumentException(
-          "expected the sets of the target predictor to be a power of two, got %d entries in %d ways"
-              .formatted(model.targetEntries(), ways));
-    }
     this.branchMask = (1L << model.targetAddressBits()) - 1 & ADDRESS_MASK;
     this.isolation = model.modeIsolation();
     this.lowerHalfByDirect = model.lowerHalfLineUnisolated();
     tags = new long[sets * ways];
     targets = new long[sets * ways];
     nextWay = new byte[sets];
-    historyTags = new long[model.targetUsesHistory() ? sets : 0];
+    historyTags = new long[model.targetUsesHistory() ? sets * ways : 0];
     historyTargets = new long[historyTags.length];
     restricted = new boolean[threads];
     alone = new boolean[threads];
@@ -124,18 +119,53 @@ public final class TargetPredictor {
 
   /**
    * What fetch believes about an address before it is decoded, on processors that ask for every
-   * address: {@link #lastKind} tells what kind of branch it expects there, whatever really is.
+   * address: {@link #lastKind} tells what kind of branch it expects there, whatever really is. Who
+   * trained the entry does not matter here: restricting indirect branches keeps wrong targets from
+   * being executed, not from being fetched (Wikner, Trujillo, Razavi, "Phantom", 2023, on
+   * AutoIBRS).
    *
    * @param address of the last byte of an instruction
    * @return the target, or {@link #NONE}
    */
-  public long predictFetch(long address, int thread, int mode) {
-    int entry = find(address, thread, mode);
+  public long predictFetch(long address, int mode) {
+    int entry = findAny(address, mode);
     if (entry < 0) {
       return NONE;
     }
     lastKind = kind(tags[entry]);
     return targets[entry];
+  }
+
+  /**
+   * The first address of a range that fetch believes to be the end of a taken branch: what the
+   * front end does when it has nothing but addresses, before instructions are told apart.
+   *
+   * @param from first address to ask for
+   * @param end address behind the last one
+   * @return the address, or {@link #NONE}; {@link #predictFetch} tells the rest of it
+   */
+  public long firstBranch(long from, long end, int mode) {
+    for (long address = from; address != end; address++) {
+      if (findAny(address, mode) >= 0) {
+        return address;
+      }
+    }
+    return NONE;
+  }
+
+  /** An entry whoever trained it, but that of the mode if there is one. */
+  private int findAny(long branch, int mode) {
+    int first = set(branch) * ways;
+    int found = -1;
+    for (int entry = first; entry < first + ways; entry++) {
+      if ((tags[entry] & ADDRESS_MASK) == (branch & branchMask)) {
+        if (mode(tags[entry]) == mode) {
+          return entry;
+        }
+        found = entry;
+      }
+    }
+    return found;
   }
 
   /** Kind of the branch that trained the entry of the last prediction. */
@@ -199,7 +229,7 @@ public final class TargetPredictor {
 
   private int set(long branch) {
     long low = branch & branchMask;
-    return (int) (low ^ low >>> 16) & sets - 1;
+    return (int) ((low ^ low >>> 16) % sets);
   }
 
   /** 16 bits of address and history; the upper ones are the tag, the lower ones the place. */
@@ -209,7 +239,7 @@ public final class TargetPredictor {
   }
 
   private int historyEntry(long branch, BranchHistory history) {
-    return hash(branch, history) & sets - 1;
+    return hash(branch, history) % historyTags.length;
   }
 
   private long historyTag(long branch, BranchHistory history) {
