@@ -34,7 +34,7 @@ struct attack_options {
 	int bytes;
 	uint64_t address;		/* linear address of the secret in the kernel */
 	uint64_t physical;		/* its physical address */
-	const char *service;		/* socket of the program that uses the secret */
+	const char *service;		/* pipes of the program that uses the secret */
 	const char *requests;		/* socket to which packets run the kernel's gadget */
 	const char *gadget;		/* socket that hands out what the kernel's gadget shares */
 	const char *entries;		/* socket of the program that makes page-table entries */

