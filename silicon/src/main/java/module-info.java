@@ -10,6 +10,7 @@ module dev.ringfence.silicon {
   exports dev.ringfence.silicon;
   exports dev.ringfence.silicon.buffer;
   exports dev.ringfence.silicon.cache;
+  exports dev.ringfence.silicon.execute;
   exports dev.ringfence.silicon.model;
   exports dev.ringfence.silicon.predict;
 }

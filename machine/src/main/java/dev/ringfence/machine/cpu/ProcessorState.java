@@ -218,6 +218,68 @@ public final class ProcessorState {
     return linear << 16 >> 16 == linear;
   }
 
+  /** Becomes equal to another state: for an executor that runs on a copy. */
+  public void copyFrom(ProcessorState other) {
+    System.arraycopy(other.r, 0, r, 0, r.length);
+    rip = other.rip;
+    flagResult = other.flagResult;
+    flagAuxiliary = other.flagAuxiliary;
+    systemFlags = other.systemFlags;
+    System.arraycopy(other.selector, 0, selector, 0, selector.length);
+    System.arraycopy(other.limit, 0, limit, 0, limit.length);
+    System.arraycopy(other.access, 0, access, 0, access.length);
+    ldtrBase = other.ldtrBase;
+    trBase = other.trBase;
+    gdtrBase = other.gdtrBase;
+    gdtrLimit = other.gdtrLimit;
+    idtrBase = other.idtrBase;
+    idtrLimit = other.idtrLimit;
+    cpl = other.cpl;
+    cr0 = other.cr0;
+    cr2 = other.cr2;
+    cr3 = other.cr3;
+    cr4 = other.cr4;
+    efer = other.efer;
+    xcr0 = other.xcr0;
+    System.arraycopy(
+        other.pageDirectoryPointers, 0, pageDirectoryPointers, 0, pageDirectoryPointers.length);
+    System.arraycopy(other.debugAddress, 0, debugAddress, 0, debugAddress.length);
+    dr6 = other.dr6;
+    dr7 = other.dr7;
+    System.arraycopy(other.x87Exponents, 0, x87Exponents, 0, x87Exponents.length);
+    x87Control = other.x87Control;
+    x87Status = other.x87Status;
+    x87Top = other.x87Top;
+    x87Empty = other.x87Empty;
+    x87Opcode = other.x87Opcode;
+    x87InstructionPointer = other.x87InstructionPointer;
+    x87InstructionSelector = other.x87InstructionSelector;
+    x87DataPointer = other.x87DataPointer;
+    x87DataSelector = other.x87DataSelector;
+    mxcsr = other.mxcsr;
+    star = other.star;
+    lstar = other.lstar;
+    cstar = other.cstar;
+    fmask = other.fmask;
+    kernelGsBase = other.kernelGsBase;
+    sysenterCs = other.sysenterCs;
+    sysenterEsp = other.sysenterEsp;
+    sysenterEip = other.sysenterEip;
+    tscAux = other.tscAux;
+    tscOffset = other.tscOffset;
+    tscAdjust = other.tscAdjust;
+    System.arraycopy(other.modelSpecific, 0, modelSpecific, 0, modelSpecific.length);
+    randomState = other.randomState;
+    halted = other.halted;
+    waitsForStartup = other.waitsForStartup;
+    nonMaskableBlocked = other.nonMaskableBlocked;
+    interruptShadow = other.interruptShadow;
+    debugShadow = other.debugShadow;
+    debugPending = other.debugPending;
+    flagsLoaded = other.flagsLoaded;
+    stepSuppressed = other.stepSuppressed;
+  }
+
   /** Writes everything that the processor's future depends on. */
   public void save(StateWriter out) {
     out.writeLongs(r);

@@ -37,7 +37,7 @@ public final class Block {
   public final int secondPage;
 
   /** Whether a probe is told of its first instruction; such a block is never translated. */
-  final boolean probed;
+  public final boolean probed;
 
   /** What an executor other than the machine's own has found out about the block, or null. */
   public @Nullable Object annotation;

@@ -137,6 +137,12 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
     return (int) (hostPage - host >>> 12);
   }
 
+  /** Physical address of a byte of RAM at a host address that {@link #hostAddress} gave. */
+  public long addressAtHost(long hostAddress) {
+    long offset = hostAddress - host;
+    return offset < HOLE_START ? offset : offset + (HOLE_END - HOLE_START);
+  }
+
   /** Number of RAM pages. */
   public int ramPages() {
     return codePages.length;

@@ -1,0 +1,66 @@
+package dev.ringfence.silicon;
+
+import dev.ringfence.machine.cpu.Microarchitecture;
+import dev.ringfence.machine.cpu.SpeculationControl;
+import java.util.Map;
+
+/** What software does to the hidden state of its core, from one logical processor. */
+final class CoreControls implements Microarchitecture {
+  private final Core core;
+  private final int thread;
+  private final Map<String, Integer> latencies;
+
+  CoreControls(Core core, int thread) {
+    this.core = core;
+    this.thread = thread;
+    this.latencies = core.model().pipeline().latencies();
+  }
+
+  private void takes(String instructionClass) {
+    core.owe(thread, latencies.getOrDefault(instructionClass, 0));
+  }
+
+  @Override
+  public void writeRoot(long root, int pcid, boolean keepTranslations) {
+    if (!keepTranslations) {
+      core.dataTranslations().clear();
+      core.codeTranslations().clear();
+    }
+    takes("write-root");
+  }
+
+  @Override
+  public void speculationControlChanged(SpeculationControl control) {
+    core.setControl(thread, control);
+  }
+
+  @Override
+  public void barrierIndirectBranchPredictions() {
+    core.targets().barrier();
+    core.returnStack(thread).clear();
+    takes("branch-barrier");
+  }
+
+  @Override
+  public void barrierIndirectBranchPredictionsSelectively() {
+    barrierIndirectBranchPredictions();
+  }
+
+  @Override
+  public void fillReturnStack() {
+    core.returnStack(thread).fill();
+  }
+
+  @Override
+  public void flushL1Data() {
+    core.caches().flushL1Data();
+    takes("flush-l1-data");
+  }
+
+  @Override
+  public void clearBuffers() {
+    core.fillBuffers().clear();
+    core.storeBuffer().clear(thread);
+    core.loadPorts().clear();
+  }
+}

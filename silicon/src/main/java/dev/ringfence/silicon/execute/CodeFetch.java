@@ -1,0 +1,82 @@
+package dev.ringfence.silicon.execute;
+
+import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.paging.PageWalker;
+import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.paging.TranslationInspector;
+import dev.ringfence.silicon.Core;
+import dev.ringfence.silicon.cache.CoreCaches;
+import dev.ringfence.silicon.cache.TranslationTimes;
+
+/**
+ * Fetches of instructions, of right and wrong paths: how much later than with hits everywhere code
+ * can be dispatched, and what fetching leaves in caches.
+ */
+final class CodeFetch {
+  private static final int LINE_BITS = 6;
+  private static final int PAGE_BITS = 12;
+
+  private final CoreCaches caches;
+  private final TranslationTimes translations;
+  private final TranslatedMemory memory;
+  private final TranslationInspector inspector;
+  private final int secondLevelLatency;
+  private final int walkStepLatency;
+  private long lastLine = -1;
+  private long lastPage = -1;
+
+  CodeFetch(Processor processor, Core core) {
+    this.caches = core.caches();
+    this.translations = core.codeTranslations();
+    this.memory = processor.memory();
+    this.inspector = memory.inspector();
+    this.secondLevelLatency = core.model().translation().l2Latency();
+    this.walkStepLatency = core.model().translation().walkStepLatency();
+  }
+
+  /** Fetches a block; returns the cycles that are lost. */
+  long of(TimedBlock block, long linear, int length, long now) {
+    if (block.physical == TimedBlock.UNKNOWN) {
+      return 0;
+    }
+    long first = block.physical >>> LINE_BITS;
+    long last = block.physical + length - 1 >>> LINE_BITS;
+    if (first == last && first == lastLine) {
+      return 0;
+    }
+    long delay = linear >>> PAGE_BITS == lastPage ? 0 : translated(linear, now);
+    lastPage = linear >>> PAGE_BITS;
+    // The last bytes of a block that runs over its page are in a page that need not follow in RAM.
+    long end = Math.min(last, first | (1 << PAGE_BITS - LINE_BITS) - 1);
+    for (long line = first; line <= end; line++) {
+      if (line != lastLine) {
+        delay += caches.fetch(line << LINE_BITS);
+      }
+    }
+    lastLine = end;
+    return delay;
+  }
+
+  private long translated(long linear, long now) {
+    int steps = translations.translate(linear, (int) memory.context >>> 2);
+    if (steps == TranslationTimes.FIRST_LEVEL) {
+      return 0;
+    }
+    if (steps == TranslationTimes.SECOND_LEVEL) {
+      return secondLevelLatency;
+    }
+    inspector.inspectTables(linear, PageWalker.FETCH);
+    long cycles = secondLevelLatency;
+    int entries = inspector.entries();
+    for (int i = Math.max(0, entries - steps); i < entries; i++) {
+      cycles += walkStepLatency + caches.load(inspector.entryAddress(i), 0, now + cycles);
+    }
+    return cycles;
+  }
+
+  /** Forgets what was fetched last: caches or translations were emptied. */
+  void forget() {
+    lastLine = -1;
+    lastPage = -1;
+  }
+}

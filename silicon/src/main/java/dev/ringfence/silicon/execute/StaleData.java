@@ -1,0 +1,188 @@
+package dev.ringfence.silicon.execute;
+
+import dev.ringfence.machine.memory.PhysicalMemory;
+import dev.ringfence.machine.paging.TranslationInspector;
+import dev.ringfence.silicon.Core;
+import dev.ringfence.silicon.buffer.FillBuffers;
+import dev.ringfence.silicon.buffer.LoadPorts;
+import dev.ringfence.silicon.buffer.StoreBuffer;
+import dev.ringfence.silicon.cache.Cache;
+import dev.ringfence.silicon.cache.CoreCaches;
+import dev.ringfence.silicon.model.Forwarding;
+
+/**
+ * What a load gives to its dependents that should not have completed: one that faults, needs an
+ * assist, or belongs to an aborted transaction. Which mechanisms a processor has is data of its
+ * model ({@link Forwarding}); the same way is taken for every program, mode and address.
+ *
+ * <p>In this order, the first that has something:
+ *
+ * <ol>
+ *   <li>a translation exists but forbids the access: the line at the physical address, if the first
+ *       level has it (Lipp et al., "Meltdown", 2018). If not, the line is fetched all the same, so
+ *       that a later attempt finds it;
+ *   <li>the walk ended at an entry that is not present or has reserved bits: the line at the
+ *       address that the entry's frame bits make, if the first level has it (Van Bulck et al.,
+ *       "Foreshadow", 2018; Weisse et al., "Foreshadow-NG");
+ *   <li>a store, drained or not, with the same page offset (Canella et al., "Fallout", 2019);
+ *   <li>in turns, a fill buffer at the offset in its line (van Schaik et al., "RIDL", 2019; Schwarz
+ *       et al., "ZombieLoad", 2019) and a load port (RIDL, section 4: load ports).
+ * </ol>
+ */
+final class StaleData {
+  private static final int LEAF_ENTRIES = 4;
+  private static final long FRAME = 0x000f_ffff_ffff_f000L;
+  private static final long LARGE = 1 << 7;
+
+  private final Forwarding forwarding;
+  private final PhysicalMemory memory;
+  private final CoreCaches caches;
+  private final Cache firstLevel;
+  private final FillBuffers fillBuffers;
+  private final StoreBuffer storeBuffer;
+  private final LoadPorts loadPorts;
+  private final TranslationInspector inspector;
+  private final int thread;
+  private boolean portsNext;
+  private long low;
+  private long high;
+
+  StaleData(Core core, int thread, PhysicalMemory memory, TranslationInspector inspector) {
+    this.forwarding = core.model().forwarding();
+    this.thread = thread;
+    this.memory = memory;
+    this.caches = core.caches();
+    this.firstLevel = caches.data();
+    this.fillBuffers = core.fillBuffers();
+    this.storeBuffer = core.storeBuffer();
+    this.loadPorts = core.loadPorts();
+    this.inspector = inspector;
+  }
+
+  /** Bytes 0 to 7 of what was forwarded. */
+  long low() {
+    return low;
+  }
+
+  /** Bytes 8 to 15. */
+  long high() {
+    return high;
+  }
+
+  /**
+   * A load that faults, and that the inspector has just inspected.
+   *
+   * @return whether its dependents receive something
+   */
+  boolean ofFault(
+      TranslationInspector.Outcome outcome, long linear, int bytes, long instruction, long now) {
+    switch (outcome) {
+      case DENIED -> {
+        if (forwarding.supervisorFromL1()) {
+          long physical = inspector.physical();
+          boolean there = firstLevel.contains(physical >>> 6);
+          if (memory.isRam(physical, bytes)) {
+            int unused = caches.load(physical, instruction, now);
+            if (there) {
+              read(physical, bytes);
+              return true;
+            }
+          }
+        }
+      }
+      case NOT_PRESENT, RESERVED -> {
+        if (forwarding.terminalFaultUsesFrame() && ofFrame(linear, bytes)) {
+          return true;
+        }
+      }
+      case HIDDEN, NOT_CANONICAL, PERMITTED -> {}
+    }
+    return ofBuffers(linear, bytes) || nothing();
+  }
+
+  /** A load that may read, in an instruction that faults for another reason: what it reads. */
+  boolean ofMemory(long physical, int bytes) {
+    if (!memory.isRam(physical, bytes)) {
+      return false;
+    }
+    read(physical, bytes);
+    return true;
+  }
+
+  /** A load that needs an assist of the microcode, to set an accessed bit. */
+  boolean ofAssist(long linear, int bytes) {
+    return ofBuffers(linear, bytes) || nothing();
+  }
+
+  /** A load of a transaction that has been aborted while it was under way. */
+  boolean ofAbort(long linear, int bytes) {
+    return forwarding.transactionAbort() && ofBuffers(linear, bytes);
+  }
+
+  private boolean nothing() {
+    low = 0;
+    high = 0;
+    return forwarding.zeroOnFault();
+  }
+
+  /** Only the entry that would have named the page counts: the last level's, or a large one. */
+  private boolean ofFrame(long linear, int bytes) {
+    int entries = inspector.entries();
+    if (entries == 0) {
+      return false;
+    }
+    long entry = inspector.entryValue(entries - 1);
+    boolean large = (entry & LARGE) != 0 && entries < LEAF_ENTRIES;
+    if (entries < LEAF_ENTRIES && !large) {
+      return false;
+    }
+    long offsetMask = large ? (1L << 12 + 9 * (LEAF_ENTRIES - entries)) - 1 : 0xfff;
+    long physical = entry & FRAME & ~offsetMask | linear & offsetMask;
+    if (!memory.isRam(physical, bytes) || !firstLevel.contains(physical >>> 6)) {
+      return false;
+    }
+    read(physical, bytes);
+    return true;
+  }
+
+  private boolean ofBuffers(long linear, int bytes) {
+    if (forwarding.storeBuffer()) {
+      int entry = storeBuffer.sample(thread, linear);
+      if (entry != StoreBuffer.NONE) {
+        int from = (int) (linear & 0xfff) - (int) (storeBuffer.linear(entry) & 0xfff);
+        low = cut(storeBuffer.read(entry, from), bytes);
+        high = 0;
+        return true;
+      }
+    }
+    boolean ports = forwarding.loadPorts() && (portsNext || !forwarding.fillBuffers());
+    portsNext = !portsNext;
+    if (ports) {
+      int port = loadPorts.sample();
+      if (loadPorts.bytes(port) > 0) {
+        low = cut(loadPorts.low(port), bytes);
+        high = loadPorts.high(port);
+        return true;
+      }
+    }
+    if (forwarding.fillBuffers()) {
+      int entry = fillBuffers.sample();
+      if (entry != FillBuffers.NONE) {
+        int offset = (int) linear & MemoryPath.LINE - 1;
+        low = cut(fillBuffers.read(entry, offset), bytes);
+        high = fillBuffers.read(entry, offset + 8);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private void read(long physical, int bytes) {
+    low = MemoryPath.read(memory.hostAddress(physical), Math.min(bytes, 8));
+    high = bytes == 16 ? MemoryPath.read(memory.hostAddress(physical + 8), 8) : 0;
+  }
+
+  private static long cut(long value, int bytes) {
+    return bytes >= 8 ? value : value & (1L << 8 * bytes) - 1;
+  }
+}
