@@ -13,4 +13,5 @@ module dev.ringfence.silicon {
   exports dev.ringfence.silicon.execute;
   exports dev.ringfence.silicon.model;
   exports dev.ringfence.silicon.predict;
+  exports dev.ringfence.silicon.taint;
 }

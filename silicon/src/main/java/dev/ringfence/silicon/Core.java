@@ -8,12 +8,14 @@ import dev.ringfence.silicon.buffer.StoreBuffer;
 import dev.ringfence.silicon.cache.CoreCaches;
 import dev.ringfence.silicon.cache.SharedCache;
 import dev.ringfence.silicon.cache.TranslationTimes;
+import dev.ringfence.silicon.execute.TransientLoads;
 import dev.ringfence.silicon.model.SiliconModel;
 import dev.ringfence.silicon.predict.BranchHistory;
 import dev.ringfence.silicon.predict.DirectionPredictor;
 import dev.ringfence.silicon.predict.DisambiguationPredictor;
 import dev.ringfence.silicon.predict.ReturnStack;
 import dev.ringfence.silicon.predict.TargetPredictor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One physical core: the structures that its logical processors share, and those that each has for
@@ -37,6 +39,7 @@ public final class Core {
   private final DisambiguationPredictor disambiguation;
   private final BranchHistory[] histories;
   private final ReturnStack[] returnStacks;
+  private @Nullable TransientLoads transientLoads;
   private final SpeculationControl[] controls;
   private final int[] owed;
 
@@ -69,6 +72,16 @@ public final class Core {
 
   public SiliconModel model() {
     return model;
+  }
+
+  /** Told of each load on a wrong path, or null. */
+  public @Nullable TransientLoads transientLoads() {
+    return transientLoads;
+  }
+
+  /** Sets who is told of each load on a wrong path; null for nobody. */
+  public void setTransientLoads(@Nullable TransientLoads observer) {
+    transientLoads = observer;
   }
 
   /** Number of its logical processors. */

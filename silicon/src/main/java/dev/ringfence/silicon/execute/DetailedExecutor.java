@@ -406,6 +406,10 @@ public final class DetailedExecutor implements Executor {
       return waited;
     }
     long old = core.storeBuffer().overtaking(thread, address, 0, value, now);
+    TransientLoads observer = core.transientLoads();
+    if (observer != null) {
+      observer.load(instruction, TransientLoads.Way.OVERTAKEN, address, bytes);
+    }
     long at = path.cached(address, bytes, old, high, instruction, now);
     wrongPath.afterLoad(block, next, true, old, 0, at, known);
     board.redirect(known);
@@ -427,7 +431,7 @@ public final class DetailedExecutor implements Executor {
     if (outcome != TranslationInspector.Outcome.PERMITTED) {
       begin = faulting(outcome, o, linear, bytes, start, next);
     } else if (inspector.marks(update)) {
-      begin = assisted(linear, bytes, start, next);
+      begin = assisted(o, linear, bytes, start, next);
     }
     long value = read(o, linear, bytes, update);
     if (memory.leaveBlock) {
@@ -478,14 +482,19 @@ public final class DetailedExecutor implements Executor {
                 && inspector.inspect(linear, 0) == TranslationInspector.Outcome.PERMITTED
             ? stale.ofMemory(inspector.physical(), bytes)
             : stale.ofFault(
-                inspector.inspect(linear, 0), linear, bytes, instruction(o), translated);
+                inspector.inspect(linear, 0),
+                linear,
+                bytes,
+                instruction(o),
+                translated,
+                outcome == TranslationInspector.Outcome.HIDDEN && state.cpl != 3);
     return squashed(received, translated, next);
   }
 
   /** A load needs the microcode's help to set an accessed bit, and is repeated. */
-  private long assisted(long linear, int bytes, long start, int next) {
+  private long assisted(MicroOperation o, long linear, int bytes, long start, int next) {
     long translated = path.translated(linear, start);
-    boolean received = stale.ofAssist(linear, bytes);
+    boolean received = stale.ofAssist(linear, bytes, instruction(o));
     long over = squashed(received, translated, next) + assistLatency;
     board.drain(over);
     return over;
@@ -632,7 +641,7 @@ public final class DetailedExecutor implements Executor {
       if (outcome != TranslationInspector.Outcome.PERMITTED) {
         faulting(outcome, o, linear, 16, start, next);
       } else if (inspector.marks(false)) {
-        assisted(linear, 16, start, next);
+        assisted(o, linear, 16, start, next);
       }
     }
     memory.checkLoad(linear, 16, o.stack);

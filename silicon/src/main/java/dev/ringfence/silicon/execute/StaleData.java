@@ -8,6 +8,7 @@ import dev.ringfence.silicon.buffer.LoadPorts;
 import dev.ringfence.silicon.buffer.StoreBuffer;
 import dev.ringfence.silicon.cache.Cache;
 import dev.ringfence.silicon.cache.CoreCaches;
+import dev.ringfence.silicon.execute.TransientLoads.Way;
 import dev.ringfence.silicon.model.Forwarding;
 
 /**
@@ -34,6 +35,7 @@ final class StaleData {
   private static final long FRAME = 0x000f_ffff_ffff_f000L;
   private static final long LARGE = 1 << 7;
 
+  private final Core core;
   private final Forwarding forwarding;
   private final PhysicalMemory memory;
   private final CoreCaches caches;
@@ -48,6 +50,7 @@ final class StaleData {
   private long high;
 
   StaleData(Core core, int thread, PhysicalMemory memory, TranslationInspector inspector) {
+    this.core = core;
     this.forwarding = core.model().forwarding();
     this.thread = thread;
     this.memory = memory;
@@ -72,32 +75,50 @@ final class StaleData {
   /**
    * A load that faults, and that the inspector has just inspected.
    *
+   * @param repeated whether it will retire, once the view has mapped the page
    * @return whether its dependents receive something
    */
   boolean ofFault(
-      TranslationInspector.Outcome outcome, long linear, int bytes, long instruction, long now) {
+      TranslationInspector.Outcome outcome,
+      long linear,
+      int bytes,
+      long instruction,
+      long now,
+      boolean repeated) {
     switch (outcome) {
       case DENIED -> {
-        if (forwarding.supervisorFromL1()) {
-          long physical = inspector.physical();
+        long physical = inspector.physical();
+        if (forwarding.supervisorFromL1() && memory.isRam(physical, bytes)) {
           boolean there = firstLevel.contains(physical >>> 6);
-          if (memory.isRam(physical, bytes)) {
-            int unused = caches.load(physical, instruction, now);
-            if (there) {
-              read(physical, bytes);
-              return true;
-            }
+          int unused = caches.load(physical, instruction, now);
+          if (there) {
+            read(physical, bytes);
+            tell(instruction, Way.FORBIDDEN, physical, bytes);
+            return true;
           }
         }
+        tell(instruction, Way.DENIED, physical, bytes);
       }
       case NOT_PRESENT, RESERVED -> {
-        if (forwarding.terminalFaultUsesFrame() && ofFrame(linear, bytes)) {
+        if (forwarding.terminalFaultUsesFrame() && ofFrame(linear, bytes, instruction)) {
           return true;
         }
       }
-      case HIDDEN, NOT_CANONICAL, PERMITTED -> {}
+      case HIDDEN -> {
+        if (!repeated) {
+          tell(instruction, Way.UNMAPPED, inspector.physical(), bytes);
+        }
+      }
+      case NOT_CANONICAL, PERMITTED -> {}
     }
-    return ofBuffers(linear, bytes) || nothing();
+    return ofBuffers(linear, bytes, instruction) || nothing();
+  }
+
+  private void tell(long instruction, Way way, long physical, int bytes) {
+    TransientLoads observer = core.transientLoads();
+    if (observer != null) {
+      observer.load(instruction, way, physical, bytes);
+    }
   }
 
   /** A load that may read, in an instruction that faults for another reason: what it reads. */
@@ -110,13 +131,13 @@ final class StaleData {
   }
 
   /** A load that needs an assist of the microcode, to set an accessed bit. */
-  boolean ofAssist(long linear, int bytes) {
-    return ofBuffers(linear, bytes) || nothing();
+  boolean ofAssist(long linear, int bytes, long instruction) {
+    return ofBuffers(linear, bytes, instruction) || nothing();
   }
 
   /** A load of a transaction that has been aborted while it was under way. */
-  boolean ofAbort(long linear, int bytes) {
-    return forwarding.transactionAbort() && ofBuffers(linear, bytes);
+  boolean ofAbort(long linear, int bytes, long instruction) {
+    return forwarding.transactionAbort() && ofBuffers(linear, bytes, instruction);
   }
 
   private boolean nothing() {
@@ -126,7 +147,7 @@ final class StaleData {
   }
 
   /** Only the entry that would have named the page counts: the last level's, or a large one. */
-  private boolean ofFrame(long linear, int bytes) {
+  private boolean ofFrame(long linear, int bytes, long instruction) {
     int entries = inspector.entries();
     if (entries == 0) {
       return false;
@@ -142,16 +163,18 @@ final class StaleData {
       return false;
     }
     read(physical, bytes);
+    tell(instruction, Way.FRAME, physical, bytes);
     return true;
   }
 
-  private boolean ofBuffers(long linear, int bytes) {
+  private boolean ofBuffers(long linear, int bytes, long instruction) {
     if (forwarding.storeBuffer()) {
       int entry = storeBuffer.sample(thread, linear);
       if (entry != StoreBuffer.NONE) {
         int from = (int) (linear & 0xfff) - (int) (storeBuffer.linear(entry) & 0xfff);
         low = cut(storeBuffer.read(entry, from), bytes);
         high = 0;
+        tell(instruction, Way.STORE_BUFFER, storeBuffer.source(entry) + from, bytes);
         return true;
       }
     }
@@ -162,6 +185,7 @@ final class StaleData {
       if (loadPorts.bytes(port) > 0) {
         low = cut(loadPorts.low(port), bytes);
         high = loadPorts.high(port);
+        tell(instruction, Way.LOAD_PORT, loadPorts.source(port), bytes);
         return true;
       }
     }
@@ -171,6 +195,8 @@ final class StaleData {
         int offset = (int) linear & MemoryPath.LINE - 1;
         low = cut(fillBuffers.read(entry, offset), bytes);
         high = fillBuffers.read(entry, offset + 8);
+        long line = fillBuffers.source(entry) * MemoryPath.LINE;
+        tell(instruction, Way.FILL_BUFFER, line + offset, bytes);
         return true;
       }
     }

@@ -495,7 +495,7 @@ final class WrongPath {
     } else {
       at = slowLoad(linear, bytes, instruction, start);
     }
-    if (aborting && stale.ofAbort(linear, bytes)) {
+    if (aborting && stale.ofAbort(linear, bytes, instruction)) {
       low = stale.low();
       high = stale.high();
       return Math.min(at, start + path.firstLevelLatency());
@@ -506,7 +506,12 @@ final class WrongPath {
   private long ofMemory(long linear, long host, int bytes, long instruction, long start) {
     low = MemoryPath.read(host, Math.min(bytes, 8));
     high = bytes == 16 ? MemoryPath.read(host + 8, 8) : 0;
-    long at = path.load(linear, path.physical(host), bytes, low, high, instruction, start);
+    long address = path.physical(host);
+    TransientLoads observer = core.transientLoads();
+    if (observer != null) {
+      observer.load(instruction, TransientLoads.Way.MAPPED, address, bytes);
+    }
+    long at = path.load(linear, address, bytes, low, high, instruction, start);
     return path.overtakes() ? path.waited(at) : at;
   }
 
@@ -521,13 +526,14 @@ final class WrongPath {
         return NEVER;
       }
       if (inspector.marks(false)) {
-        boolean received = stale.ofAssist(linear, bytes);
+        boolean received = stale.ofAssist(linear, bytes, instruction);
         return received(received, path.translated(linear, start));
       }
       return ofMemory(linear, physical.hostAddress(address), bytes, instruction, start);
     }
     long translated = path.failed(outcome, linear, start);
-    return received(stale.ofFault(outcome, linear, bytes, instruction, translated), translated);
+    return received(
+        stale.ofFault(outcome, linear, bytes, instruction, translated, false), translated);
   }
 
   private long received(boolean received, long translated) {
