@@ -67,15 +67,20 @@ public final class IsolationMonitor implements AutoCloseable {
   private static final class ProcessorContext {
     final Processor processor;
     final Touch touch;
+
+    /** Of a question that is no access. */
+    final Touch glance;
+
     TaskContext task;
     long addressSpace;
 
     /** Whether pages may be in the fast tables that a restricted processor must not reach. */
     boolean widened = true;
 
-    ProcessorContext(Processor processor, Touch touch, TaskContext task) {
+    ProcessorContext(Processor processor, Touch touch, Touch glance, TaskContext task) {
       this.processor = processor;
       this.touch = touch;
+      this.glance = glance;
       this.task = task;
     }
   }
@@ -110,7 +115,10 @@ public final class IsolationMonitor implements AutoCloseable {
       TaskContext task = task(kernel.currentTask(processor.state(), processor.index()));
       ProcessorContext context =
           new ProcessorContext(
-              processor, new Touch(processor, kernel, stacks, machine.memory()), task);
+              processor,
+              new Touch(processor, kernel, stacks, machine.memory()),
+              new Touch(processor, kernel, stacks, machine.memory()),
+              task);
       context.addressSpace = kernel.addressSpace(processor.state().cr3);
       processors.add(context);
       if (isolates) {
@@ -205,6 +213,13 @@ public final class IsolationMonitor implements AutoCloseable {
     @Override
     public boolean guardsUserHalf() {
       return policies.stream().anyMatch(PolicyRun::unmapsOwnUserMemory);
+    }
+
+    @Override
+    public boolean reaches(long linear, int access, Mapping mapping) {
+      Touch touch = context.glance;
+      touch.begin(linear, access, mapping);
+      return policies.getFirst().reaches(touch);
     }
 
     @Override

@@ -50,6 +50,8 @@ public final class PolicyRun {
 
   private static final int PCIDS = 0xe00;
 
+  private static final int USER_PRIVILEGE = 3;
+
   private final Policy policy;
   private final Behaviour behaviour;
   private final CompiledMapping mapping;
@@ -106,8 +108,10 @@ public final class PolicyRun {
     final DomainState state;
     final PageWalker walker;
 
-    /** Takes operations if this policy acts on the processor; otherwise they are only counted. */
-    private final Microarchitecture silicon;
+    private final Processor processor;
+
+    /** Whether this policy acts on the processor; otherwise operations are only counted. */
+    private final boolean leads;
 
     /** The latest exit by a fault, as long as the processor is unrestricted because of it. */
     ExitLog.@Nullable Tally latest;
@@ -124,7 +128,13 @@ public final class PolicyRun {
     ProcessorSide(Processor processor, Set<Vulnerability> vulnerabilities, boolean leads) {
       this.state = new DomainState(policy, vulnerabilities, this);
       this.walker = new PageWalker(memory, processor.model().physicalAddressBits());
-      this.silicon = leads ? processor.microarchitecture() : Microarchitecture.NONE;
+      this.processor = processor;
+      this.leads = leads;
+    }
+
+    /** Takes operations; that of the processor may change while the monitor is attached. */
+    private Microarchitecture silicon() {
+      return leads ? processor.microarchitecture() : Microarchitecture.NONE;
     }
 
     @Override
@@ -148,9 +158,9 @@ public final class PolicyRun {
       counting.cr3Written(domain, keepTranslations);
       RestrictedSpace entered = domain == null ? null : byDomain.get(domain);
       if (entered != null) {
-        silicon.writeRoot(entered.root, entered.pcid, keepTranslations);
+        silicon().writeRoot(entered.root, entered.pcid, keepTranslations);
       } else if (space != null) {
-        silicon.writeRoot(space.guestRoot, 0, keepTranslations);
+        silicon().writeRoot(space.guestRoot, 0, keepTranslations);
       }
     }
 
@@ -172,10 +182,10 @@ public final class PolicyRun {
           case CR3_WRITE -> {
             // Reported by cr3Written.
           }
-          case IBPB -> silicon.barrierIndirectBranchPredictions();
-          case RSB_FILL -> silicon.fillReturnStack();
-          case L1D_FLUSH -> silicon.flushL1Data();
-          case VERW -> silicon.clearBuffers();
+          case IBPB -> silicon().barrierIndirectBranchPredictions();
+          case RSB_FILL -> silicon().fillReturnStack();
+          case L1D_FLUSH -> silicon().flushL1Data();
+          case VERW -> silicon().clearBuffers();
         }
       }
     }
@@ -377,6 +387,29 @@ public final class PolicyRun {
       return !space.isEphemeral(PageAddress.of(touch.linear));
     }
     return resolve(side, space, touch, reason);
+  }
+
+  /**
+   * Whether the tables that the processor runs on now map the page of an access, the restricted ones
+   * or the guest's. Asking changes nothing.
+   *
+   * <p>A policy that fills ahead has all that is nonsensitive in its tables from the start; that ours
+   * take a page in at its first touch saves work, and must not hide it from whoever asks.
+   */
+  boolean reaches(Touch touch) {
+    ProcessorSide side = processors.get(touch.processor.index());
+    RestrictedSpace space = side.space;
+    if (space == null || !side.state.isRestricted()) {
+      return true;
+    }
+    if (touch.linear >= 0) {
+      return touch.processor.state().cpl == USER_PRIVILEGE || !unmapsOwnUserMemory();
+    }
+    long global = tables.globalEntry(PageAddress.of(touch.linear));
+    return walk(side, space, touch)
+        || global != 0 && (global & RestrictedTables.ADDRESS) == touch.frame
+        || behaviour.fill() == Behaviour.Fill.EAGER
+            && disposition(touch) == Disposition.NONSENSITIVE;
   }
 
   /** The kernel accesses the process's own memory by its user addresses. */
