@@ -8,6 +8,7 @@ import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.profile.GuestProfile;
 import dev.ringfence.lab.profile.KernelFunctions;
 import dev.ringfence.lab.run.BootSnapshots;
+import dev.ringfence.lab.run.DetailedMode;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
 import dev.ringfence.machine.BadInputException;
@@ -49,6 +50,7 @@ import picocli.CommandLine.Spec;
       "Examples:",
       "  ringfence boot",
       "  ringfence boot --exec 'uname -a; cat /proc/cpuinfo'",
+      "  ringfence boot --detailed=BOOT --exec 'dd if=/dev/zero of=/dev/null count=1000'",
       "  ringfence boot --package python3 --exec 'python3 -c \"print(6 * 7)\"'",
       "  ringfence boot --kernel test.elf --append 'argument'"
     })
@@ -82,6 +84,8 @@ final class BootCommand implements Callable<Integer> {
   private @Nullable Path snapshotFile;
 
   @Mixin private FreshOption freshOption = new FreshOption();
+
+  @Mixin private DetailedOption detailedOption = new DetailedOption();
 
   @Mixin private ProfileOption profileOption = new ProfileOption();
 
@@ -129,24 +133,29 @@ final class BootCommand implements Callable<Integer> {
     BootSnapshots snapshots =
         new BootSnapshots(
             GuestCache.ofUser(), freshOption.fresh(), Ringfence.Version.RINGFENCE, this::progress);
+    DetailedMode.Start from = earlier == null ? detailedOption.start() : earlier.detailed();
     BootSnapshots.Start start =
-        earlier == null
+        earlier == null && from != DetailedMode.Start.UP
             ? snapshots.start(guest, configuration, connect, List.of())
             : BootSnapshots.booting(guest, configuration, connect);
     GuestSession session = start.session();
     try (Machine machine = session.machine()) {
       session.onUp(() -> snapshots.keep(start, request, guest, machine.configuration(), List.of()));
+      DetailedMode detailed =
+          DetailedOption.arrange(session, configuration, from, guest.assignment() != null);
       if (earlier != null) {
         session.replay(earlier.console());
       }
       // Only now, because checksums of large files take time and broken files were found above.
       Manifest manifest =
           Manifest.of(Ringfence.Version.RINGFENCE, configuration, request, guest)
-              .startedFrom(start.snapshot());
+              .startedFrom(start.snapshot())
+              .inDetailFrom(from);
       return run(
           session,
           manifest,
           guest.image().isLinux() ? guest.image().file() : null,
+          detailed,
           command,
           earlier != null);
     }
@@ -168,6 +177,7 @@ final class BootCommand implements Callable<Integer> {
           session,
           manifest,
           profileOption.profile() ? kernelOf(file, manifest) : null,
+          DetailedOption.arrange(session, machine.configuration(), detailedOption.start(), true),
           command,
           false);
     }
@@ -199,11 +209,13 @@ final class BootCommand implements Callable<Integer> {
 
   /**
    * @param kernel image for the names in a profile, or null
+   * @param detailed of a session that changes to detailed mode, or null
    */
   private int run(
       GuestSession session,
       Manifest manifest,
       @Nullable BootFile kernel,
+      @Nullable DetailedMode detailed,
       boolean command,
       boolean replay)
       throws IOException, InterruptedException {
@@ -230,6 +242,9 @@ final class BootCommand implements Callable<Integer> {
         manifest.with(session.recordedInput(), session.result(end, status)).writeTo(manifestFile);
       }
       progress(summary.line(session.machine()));
+      if (detailed != null) {
+        progress(detailed.summary());
+      }
       if (profiler != null) {
         GuestProfile.of(profiler.stop(), KernelFunctions.of(session.machine(), kernel))
             .lines()

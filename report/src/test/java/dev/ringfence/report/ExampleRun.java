@@ -621,6 +621,7 @@ final class ExampleRun {
                     "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9")),
             "console=ttyS0 mitigations=off"),
         null,
+        null,
         List.of(),
         new Manifest.Result(
             "power off",

@@ -390,11 +390,11 @@ public final class PolicyRun {
   }
 
   /**
-   * Whether the tables that the processor runs on now map the page of an access, the restricted ones
-   * or the guest's. Asking changes nothing.
+   * Whether the tables that the processor runs on now map the page of an access, the restricted
+   * ones or the guest's. Asking changes nothing.
    *
-   * <p>A policy that fills ahead has all that is nonsensitive in its tables from the start; that ours
-   * take a page in at its first touch saves work, and must not hide it from whoever asks.
+   * <p>A policy that fills ahead has all that is nonsensitive in its tables from the start; that
+   * ours take a page in at its first touch saves work, and must not hide it from whoever asks.
    */
   boolean reaches(Touch touch) {
     ProcessorSide side = processors.get(touch.processor.index());

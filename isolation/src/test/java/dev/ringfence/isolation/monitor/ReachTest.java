@@ -21,7 +21,8 @@ class ReachTest {
   @TempDir private static Path folder;
 
   /** What a user's load of the slab and of the page cache comes to at each enter. */
-  private static List<List<Outcome>> atEachEnter(Policy policy) throws IOException, InterruptedException {
+  private static List<List<Outcome>> atEachEnter(Policy policy)
+      throws IOException, InterruptedException {
     List<List<Outcome>> outcomes = new ArrayList<>();
     try (SmallGuest guest = new SmallGuest(SmallGuest.build(folder))) {
       guest.kernel.set(FRAME, SLAB);
@@ -33,8 +34,7 @@ class ReachTest {
             @Override
             public void entered(Processor processor) {
               outcomes.add(
-                  List.of(
-                      inspect(guest, processor, FRAME), inspect(guest, processor, FRAME + 1)));
+                  List.of(inspect(guest, processor, FRAME), inspect(guest, processor, FRAME + 1)));
             }
           });
       guest.run();
@@ -53,7 +53,8 @@ class ReachTest {
   @Test
   void whatIsSensitiveIsHiddenWhileTheProcessorIsRestricted()
       throws IOException, InterruptedException {
-    // The slab is mapped ahead though nothing has touched it. The first enter comes before the kernel
+    // The slab is mapped ahead though nothing has touched it. The first enter comes before the
+    // kernel
     // reads the page cache, the second after it.
     assertEquals(
         Collections.nCopies(3, List.of(Outcome.DENIED, Outcome.HIDDEN)),

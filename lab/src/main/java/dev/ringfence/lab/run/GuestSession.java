@@ -65,7 +65,8 @@ public final class GuestSession implements Stateful {
   private final List<Manifest.ConsoleInput> input = new ArrayList<>();
   private final Deque<Manifest.ConsoleInput> replay = new ArrayDeque<>();
   private final ByteArrayOutputStream bootConsole = new ByteArrayOutputStream();
-  private Runnable upListener = () -> {};
+  private final List<Runnable> upListeners = new ArrayList<>();
+  private final List<Runnable> stopListeners = new ArrayList<>();
   private boolean assigned;
   private long consoleBytes;
   private int panicSeen;
@@ -156,11 +157,21 @@ public final class GuestSession implements Stateful {
   }
 
   /**
-   * Sets who is told, once, that the guest's system is up and waits for its assignment: the point
-   * at which {@link #saveSnapshot} serves runs with other assignments too.
+   * Adds someone who is told, once, that the guest's system is up and waits for its assignment: the
+   * point at which {@link #saveSnapshot} serves runs with other assignments too.
    */
   public void onUp(Runnable listener) {
-    upListener = listener;
+    upListeners.add(listener);
+  }
+
+  /** Whether the init program has been told its assignment, so that {@link #onUp} is over. */
+  public boolean isAssigned() {
+    return assigned;
+  }
+
+  /** Adds someone who is told when the machine has stopped because somebody asked it to. */
+  public void onStop(Runnable listener) {
+    stopListeners.add(listener);
   }
 
   /**
@@ -229,7 +240,10 @@ public final class GuestSession implements Stateful {
           checkWait();
         }
         case StopReason.Requested requested -> {
-          // By the console's watch for panics, by the host, or because init has told something.
+          // By the console's watch for panics, by the host, by an observer, or because init has
+          // told
+          // something.
+          stopListeners.forEach(Runnable::run);
           if (panicDeadline == NEVER && !waitsForAssignment()) {
             flush();
             return Optional.empty();
@@ -292,7 +306,7 @@ public final class GuestSession implements Stateful {
   /** Tells the init program what to do, if it has asked. */
   private void assign() {
     if (assignment != null && waitsForAssignment()) {
-      upListener.run();
+      upListeners.forEach(Runnable::run);
       assigned = true;
       bootConsole.reset();
       machine.input(ConsolePort.COM2, assignment.toBytes());

@@ -30,6 +30,8 @@ import org.jspecify.annotations.Nullable;
  * @param images what was booted, with checksums
  * @param bootSnapshot name of the snapshot of the booted guest with which the run began; null if it
  *     booted. The run is the same either way
+ * @param detailed where the run changes to detailed mode, a {@link DetailedMode.Start}; null if it
+ *     does not
  * @param console input from the host, with the point at which it was given
  * @param result null while the run has not ended
  */
@@ -41,6 +43,7 @@ public record Manifest(
     Request request,
     Images images,
     @Nullable String bootSnapshot,
+    DetailedMode.@Nullable Start detailed,
     List<ConsoleInput> console,
     @Nullable Result result) {
   private static final int FORMAT = 1;
@@ -174,13 +177,21 @@ public record Manifest(
             guest.initrds().stream().map(Image::of).toList(),
             guest.commandLine()),
         null,
+        null,
         List.of(),
         null);
   }
 
   /** The same run, further on. */
   public Manifest with(List<ConsoleInput> input, @Nullable Result outcome) {
-    return new Manifest(format, versions, machine, request, images, bootSnapshot, input, outcome);
+    return new Manifest(
+        format, versions, machine, request, images, bootSnapshot, detailed, input, outcome);
+  }
+
+  /** The same run, in detailed mode from some point on, or not. */
+  public Manifest inDetailFrom(DetailedMode.@Nullable Start start) {
+    return new Manifest(
+        format, versions, machine, request, images, bootSnapshot, start, console, result);
   }
 
   /**
@@ -189,7 +200,8 @@ public record Manifest(
    * @param snapshot name of the snapshot of the booted guest, or null for a boot
    */
   public Manifest startedFrom(@Nullable String snapshot) {
-    return new Manifest(format, versions, machine, request, images, snapshot, console, result);
+    return new Manifest(
+        format, versions, machine, request, images, snapshot, detailed, console, result);
   }
 
   public MachineConfiguration configuration() {
