@@ -16,6 +16,7 @@ import dev.ringfence.lab.workload.PreparedWorkload;
 import dev.ringfence.lab.workload.Workload;
 import dev.ringfence.lab.workload.WorkloadPreparation;
 import dev.ringfence.machine.BadInputException;
+import dev.ringfence.machine.cpu.CpuModel;
 import dev.ringfence.machine.MachineConfiguration;
 import dev.ringfence.report.HtmlReport;
 import dev.ringfence.report.TextReport;
@@ -118,7 +119,8 @@ final class RunCommand implements Callable<Integer> {
     if (folder != null) {
       checkFolder(folder);
     }
-    CostModel model = CostModel.load(costs == null ? machineOptions.cpuModel() : costs);
+    CpuModel processor = CpuModel.load(machineOptions.cpuModel());
+    CostModel model = CostModel.load(costs == null ? processor.name() : costs);
     GuestCache cache = GuestCache.ofUser();
     GuestPreparation preparation = new GuestPreparation(cache, this::say);
     Experiment experiment =

@@ -1,5 +1,6 @@
 package dev.ringfence.cli;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -112,6 +113,28 @@ final class BadInputTest {
   @Test
   void theProcessorModelMustExist() throws IOException {
     assertRefused("no-such-model", "boot", "--cpu", "no-such-model", "--exec", "true");
+    assertRefused("nearest: skylake-server", "run", "--cpu", "skylake");
+    assertRefused("found neither", "run", "--cpu", folder.resolve("none.yaml").toString());
+    byte[] binary = {(byte) 0xff, (byte) 0xfe, 0};
+    String file = write("binary.yaml", binary).toString();
+    assertRefused("binary.yaml: expected UTF-8", "run", "--cpu", file);
+    Path models =
+        Path.of(System.getProperty("ringfence.root"))
+            .resolve("machine/src/main/resources/dev/ringfence/machine/cpu/models");
+    String model = Files.readString(models.resolve("zen2.yaml"));
+    for (String command : new String[] {"boot", "run"}) {
+      assertRefused(
+          "mine.yaml: line 9: expected a number from 0 to 15, found '16'",
+          command,
+          "--cpu",
+          write("mine.yaml", model.replace("stepping: 0", "stepping: 16").getBytes(UTF_8))
+              .toString());
+      assertRefused(
+          "expected one of FPU, DE, ",
+          command,
+          "--cpu",
+          write("avx.yaml", model.replace("[FPU,", "[AVX512F, FPU,").getBytes(UTF_8)).toString());
+    }
   }
 
   @Test

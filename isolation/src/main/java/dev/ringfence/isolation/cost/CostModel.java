@@ -40,15 +40,17 @@ public record CostModel(
 
   private static final List<String> BUILT_IN =
       List.of(
+          "haswell-server",
           "broadwell-server",
           "skylake-server",
           "cascadelake-server",
           "icelake-server",
-          "sapphirerapids-server",
+          "sapphirerapids",
           "zen1",
           "zen2",
           "zen3",
-          "zen4");
+          "zen4",
+          "ideal");
 
   public CostModel {
     vulnerabilities = Set.copyOf(vulnerabilities);

@@ -10,6 +10,7 @@ import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.Disk;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.MachineConfiguration;
+import dev.ringfence.machine.cpu.CpuModel;
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.snapshot.Snapshot;
 import dev.ringfence.machine.snapshot.SnapshotException;
@@ -215,12 +216,15 @@ public final class BootSnapshots {
     digest.add("code", code.get());
     digest.add("format", String.valueOf(Snapshot.VERSION));
     digest.add("machine", configuration.toString());
-    for (Disk disk : configuration.disks()) {
-      try {
-        digest.addState("disk", disk.file());
-      } catch (IOException e) {
-        throw new UncheckedIOException(e);
+    try {
+      if (!CpuModel.available().contains(configuration.cpuModel())) {
+        digest.add("CPU model", Files.readString(Path.of(configuration.cpuModel())));
       }
+      for (Disk disk : configuration.disks()) {
+        digest.addState("disk", disk.file());
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
     digest.add("kernel", guest.image().file().sha256());
     for (BootFile initrd : guest.initrds()) {

@@ -73,7 +73,7 @@ final class CpuModelReader {
     }
     return new CpuModel(
         new CpuModel.Data(
-            ascii(root.require("name"), LONGEST_NAME),
+            name(root.require("name")),
             vendor(root.require("vendor")),
             root.require("family").integer(0, 0xff + 15),
             root.require("model").integer(0, 0xff),
@@ -89,6 +89,15 @@ final class CpuModelReader {
             descriptors(root.require("cache-descriptors")),
             registers(root.require("registers")),
             root.find("silicon")));
+  }
+
+  /** Files of results and of costs are found by the name, so it is not a path. */
+  private static String name(YamlNode node) {
+    String name = node.text(LONGEST_NAME);
+    if (!name.matches("[A-Za-z0-9][A-Za-z0-9-]*")) {
+      throw node.bad("a name of letters, digits and hyphens");
+    }
+    return name;
   }
 
   private static String ascii(YamlNode node, int longest) {

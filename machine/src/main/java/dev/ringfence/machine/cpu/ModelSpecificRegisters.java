@@ -285,6 +285,7 @@ public final class ModelSpecificRegisters {
   private static void amd() {
     amd(0xc0010010, "SYSCFG");
     amd(0xc0010015, "HWCR");
+    amd(0xc001001f, "NB_CFG");
   }
 
   /** A register whose bits this machine does not act upon. */

@@ -123,6 +123,26 @@ class CpuModelTest {
   }
 
   @Test
+  void namesAreNoPaths() throws IOException {
+    for (String name : new String[] {"../x", "a.yaml", "-", "a b"}) {
+      String message = refusal(skylake().replace("name: skylake-server", "name: '" + name + "'"));
+      assertTrue(
+          message.endsWith("a name of letters, digits and hyphens, found '" + name + "'"), message);
+    }
+  }
+
+  @Test
+  void aCacheThatCannotBeIsRefused() throws IOException {
+    String cache = "{level: 3, type: unified, line-bytes: 64, ways: 11, sets: 36864,";
+    assertTrue(
+        refusal(skylake().replace(cache, cache.replace("ways: 11", "ways: 1024")))
+            .endsWith("expected a cache of at most 1024 MiB, found '36864'"));
+    assertTrue(
+        refusal(skylake().replace(cache, cache.replace("unified", "united")))
+            .contains("expected one of data, instruction, unified, found 'united'; nearest"));
+  }
+
+  @Test
   void anUnknownRegisterIsRefused() throws IOException {
     String message = refusal(skylake().replace("  IA32_MTRRCAP: 0x50a", "  IA32_MTRRCAPS: 0x50a"));
     assertTrue(message.contains("found IA32_MTRRCAPS"), message);

@@ -12,7 +12,7 @@ package dev.ringfence.silicon.model;
  * @param fillBuffers stale contents of fill buffers (MFBDS)
  * @param loadPorts stale values of load ports (MLPDS)
  * @param transactionAbort loads between an asynchronous abort of a transaction and its squash take
- *     from these buffers as well (TAA)
+ *     from all three of these, whatever their own switches say (TAA)
  * @param zeroOnFault what else remains: zero if set, otherwise nothing, and younger instructions
  *     that need the value do not execute
  * @param storeBypass whether a load may run ahead of older stores whose addresses are not known,
