@@ -10,8 +10,8 @@ import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.Disk;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.MachineConfiguration;
-import dev.ringfence.machine.cpu.CpuModel;
 import dev.ringfence.machine.boot.BootFile;
+import dev.ringfence.machine.cpu.CpuModel;
 import dev.ringfence.machine.snapshot.Snapshot;
 import dev.ringfence.machine.snapshot.SnapshotException;
 import dev.ringfence.machine.snapshot.Stateful;
@@ -218,6 +218,8 @@ public final class BootSnapshots {
     digest.add("machine", configuration.toString());
     try {
       if (!CpuModel.available().contains(configuration.cpuModel())) {
+        // A name that is none gets its complaint here, before a file is looked for.
+        CpuModel.load(configuration.cpuModel());
         digest.add("CPU model", Files.readString(Path.of(configuration.cpuModel())));
       }
       for (Disk disk : configuration.disks()) {
