@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Test;
  * invalidation.
  */
 final class ForgottenTranslationsTest {
-  private static final int PROGRAMS = 25;
+  private static final int PROGRAMS = 10;
   private static final int OPERATIONS = 4000;
 
   /** In a slot of their own of the highest table. */
