@@ -1,12 +1,14 @@
 package dev.ringfence.silicon.execute;
 
 import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.interpret.Block;
 import dev.ringfence.machine.paging.PageWalker;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.paging.TranslationInspector;
 import dev.ringfence.silicon.Core;
 import dev.ringfence.silicon.cache.CoreCaches;
 import dev.ringfence.silicon.cache.TranslationTimes;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Fetches of instructions, of right and wrong paths: how much later than with hits everywhere code
@@ -22,10 +24,18 @@ final class CodeFetch {
   private final TranslationInspector inspector;
   private final int secondLevelLatency;
   private final int walkStepLatency;
+
+  /** Where the model has them. */
+  private final @Nullable PhantomBranches phantoms;
+
   private long lastLine = -1;
   private long lastPage = -1;
 
-  CodeFetch(Processor processor, Core core) {
+  CodeFetch(Processor processor, Core core, int thread) {
+    this.phantoms =
+        core.model().predictors().predictsNonBranches()
+            ? new PhantomBranches(processor, core, thread)
+            : null;
     this.caches = core.caches();
     this.translations = core.codeTranslations();
     this.memory = processor.memory();
@@ -35,12 +45,17 @@ final class CodeFetch {
   }
 
   /** Fetches a block; returns the cycles that are lost. */
-  long of(TimedBlock block, long linear, int length, long now) {
-    if (block.physical == TimedBlock.UNKNOWN) {
-      return 0;
-    }
-    long first = block.physical >>> LINE_BITS;
-    long last = block.physical + length - 1 >>> LINE_BITS;
+  long of(Block block, TimedBlock timed, long linear, long now) {
+    long delay =
+        timed.physical == TimedBlock.UNKNOWN
+            ? 0
+            : lines(timed.physical, linear, block.length(), now);
+    return phantoms == null ? delay : delay + phantoms.fetched(block, linear, delay);
+  }
+
+  private long lines(long physical, long linear, int length, long now) {
+    long first = physical >>> LINE_BITS;
+    long last = physical + length - 1 >>> LINE_BITS;
     if (first == last && first == lastLine) {
       return 0;
     }

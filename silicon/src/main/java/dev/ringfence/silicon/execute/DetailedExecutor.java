@@ -90,7 +90,7 @@ public final class DetailedExecutor implements Executor {
     this.timedBlocks = new TimedBlocks(processor, latencies);
     this.path = new MemoryPath(processor, core, thread);
     this.stale = new StaleData(core, thread, physical, inspector);
-    this.fetch = new CodeFetch(processor, core);
+    this.fetch = new CodeFetch(processor, core, thread);
     ReturnPrediction returns = new ReturnPrediction(core, thread);
     this.wrongPath =
         new WrongPath(
@@ -190,7 +190,7 @@ public final class DetailedExecutor implements Executor {
           limit = current.firstOperation[stop];
         }
         r[Slot.BLOCK_START] = s.rip;
-        long delay = fetch.of(timed, s.rip, current.length(), b.dispatched);
+        long delay = fetch.of(current, timed, s.rip, b.dispatched);
         if (delay > 0) {
           b.hold(b.dispatched + delay);
         }

@@ -50,6 +50,7 @@ final class ReturnPrediction {
     long branch = state.r[Slot.BLOCK_START] + o.nextOffset() - 1;
     int mode = state.cpl == 3 ? TargetPredictor.USER : TargetPredictor.SUPERVISOR;
     underflow = stack.isEmpty();
+    long remembered = stack.pop();
     if (targetsFirst) {
       long target = targets.predict(branch, thread, mode, history);
       if (target != TargetPredictor.NONE && targets.lastKind() != BranchKind.RETURN) {
@@ -57,7 +58,7 @@ final class ReturnPrediction {
       }
     }
     if (!underflow) {
-      return stack.pop();
+      return remembered;
     }
     boolean alternate =
         targetsOnUnderflow

@@ -305,11 +305,7 @@ final class WrongPath {
       return null;
     }
     long delay =
-        fetch.of(
-            timedBlocks.at(block, level.state.rip),
-            level.state.rip,
-            block.length(),
-            level.dispatched);
+        fetch.of(block, timedBlocks.at(block, level.state.rip), level.state.rip, level.dispatched);
     if (delay > 0) {
       level.dispatched += delay;
       level.issued = 0;
