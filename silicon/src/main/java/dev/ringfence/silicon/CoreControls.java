@@ -1,6 +1,7 @@
 package dev.ringfence.silicon;
 
 import dev.ringfence.machine.cpu.Microarchitecture;
+import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.SpeculationControl;
 import java.util.Map;
 
@@ -8,11 +9,16 @@ import java.util.Map;
 final class CoreControls implements Microarchitecture {
   private final Core core;
   private final int thread;
+  private final boolean flushClearsBuffers;
   private final Map<String, Integer> latencies;
 
-  CoreControls(Core core, int thread) {
+  /**
+   * @param processor that is the logical processor
+   */
+  CoreControls(Core core, int thread, Processor processor) {
     this.core = core;
     this.thread = thread;
+    this.flushClearsBuffers = processor.model().has("MD_CLEAR");
     this.latencies = core.model().pipeline().latencies();
   }
 
@@ -51,9 +57,13 @@ final class CoreControls implements Microarchitecture {
     core.returnStack(thread).fill();
   }
 
+  /** With MD_CLEAR it overwrites what VERW does, too (kernel document hw-vuln/mds.rst). */
   @Override
   public void flushL1Data() {
     core.caches().flushL1Data();
+    if (flushClearsBuffers) {
+      clearBuffers();
+    }
     takes("flush-l1-data");
   }
 

@@ -3,6 +3,7 @@ package dev.ringfence.silicon;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.cpu.Microarchitecture;
 import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.silicon.cache.SharedCache;
 import dev.ringfence.silicon.execute.DetailedExecutor;
 import dev.ringfence.silicon.model.SiliconModel;
@@ -57,12 +58,13 @@ public final class Silicon {
     }
     machine = target;
     SharedCache shared = new SharedCache(model.caches());
+    target.memory().setCopyListener(shared::overwritten);
     cores.clear();
     executors.clear();
     for (Processor processor : target.processors()) {
       Core core = new Core(model, 1, shared, target.memory());
       cores.add(core);
-      processor.setMicroarchitecture(new CoreControls(core, 0));
+      processor.setMicroarchitecture(new CoreControls(core, 0, processor));
     }
     target.setExecutor((processor, blocks) -> {
       DetailedExecutor executor =
@@ -81,6 +83,7 @@ public final class Silicon {
     machine = null;
     executors.forEach(DetailedExecutor::close);
     target.processors().forEach(p -> p.setMicroarchitecture(Microarchitecture.NONE));
+    target.memory().setCopyListener(PhysicalMemory.CopyListener.NONE);
     target.setExecutor(null);
   }
 }

@@ -89,7 +89,7 @@ public final class BareCore implements AutoCloseable {
     } else {
       Core made = new Core(silicon, 1, new SharedCache(silicon.caches()), memory);
       core = made;
-      processor.setMicroarchitecture(new CoreControls(made, 0));
+      processor.setMicroarchitecture(new CoreControls(made, 0, processor));
       loop.setExecutor((p, blocks) -> new DetailedExecutor(p, blocks, made, 0, timeBase));
     }
     enterLongMode();

@@ -44,6 +44,15 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
         };
   }
 
+  /** Told of what was copied into RAM by {@link #write}. */
+  public interface CopyListener {
+    /** Nobody. */
+    CopyListener NONE = (address, length) -> {};
+
+    /** Bytes of RAM have changed. */
+    void copied(long address, int length);
+  }
+
   private static final long DIGEST_BYTES = 1L << 20;
 
   private final long size;
@@ -52,6 +61,7 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
   private final IoSpace devices = new IoSpace("memory");
   private final boolean[] codePages;
   private CodeGate codeGate = CodeGate.NO_CODE;
+  private CopyListener copyListener = CopyListener.NONE;
 
   /**
    * @param size bytes of RAM, a multiple of 4096
@@ -89,6 +99,10 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
 
   public void setCodeGate(CodeGate gate) {
     this.codeGate = gate;
+  }
+
+  public void setCopyListener(CopyListener listener) {
+    this.copyListener = listener;
   }
 
   /** Offset into RAM of a physical address, or -1 if it is not RAM. */
@@ -249,6 +263,7 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
     checkRam(address, length);
     beforeWrite(address, length);
     HostMemory.copy(source, offset, hostAddress(address), length);
+    copyListener.copied(address, length);
   }
 
   /** Fills RAM with a byte, through the gate for decoded code. */

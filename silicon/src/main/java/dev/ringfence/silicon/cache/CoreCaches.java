@@ -25,6 +25,8 @@ public final class CoreCaches {
 
   static final int LINE_BITS = 6;
 
+  static final long LINE = 1 << LINE_BITS;
+
   private final Cache instructions;
   private final Cache data;
   private final Cache second;
@@ -65,7 +67,7 @@ public final class CoreCaches {
   }
 
   /**
-   * A load, of the program or of a page walk.
+   * A load of the program.
    *
    * @param instruction linear address of the instruction, which the stride prefetcher goes by
    * @return cycles from {@code now} until the data is there
@@ -78,6 +80,11 @@ public final class CoreCaches {
       prefetchLine(prefetch, now);
     }
     return cycles;
+  }
+
+  /** A load of a page walk: as that of a program, but prefetchers do not learn from it. */
+  public int walk(long address, long now) {
+    return read(address >>> LINE_BITS, now);
   }
 
   private int read(long line, long now) {

@@ -88,7 +88,7 @@ public final class SharedCache {
   }
 
   /**
-   * CLFLUSH, CLFLUSHOPT, and what a device overwrites: removes a line from all caches of all cores.
+   * CLFLUSH, CLFLUSHOPT: removes a line from all caches of all cores.
    *
    * @param address physical
    * @return whether one of them had it
@@ -100,6 +100,13 @@ public final class SharedCache {
       there |= cores.get(i).removeLine(line);
     }
     return there;
+  }
+
+  /** A device has written RAM: what the caches have of it is out of date, and leaves them. */
+  public void overwritten(long address, int length) {
+    for (long at = address & -CoreCaches.LINE; at < address + length; at += CoreCaches.LINE) {
+      flush(at);
+    }
   }
 
   /** WBINVD, INVD: empties the caches of all cores. */

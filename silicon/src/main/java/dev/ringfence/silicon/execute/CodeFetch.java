@@ -84,7 +84,7 @@ final class CodeFetch {
     long cycles = secondLevelLatency;
     int entries = inspector.entries();
     for (int i = Math.max(0, entries - steps); i < entries; i++) {
-      cycles += walkStepLatency + caches.load(inspector.entryAddress(i), 0, now + cycles);
+      cycles += walkStepLatency + caches.walk(inspector.entryAddress(i), now + cycles);
     }
     return cycles;
   }

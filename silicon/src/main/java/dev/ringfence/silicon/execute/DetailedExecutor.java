@@ -421,8 +421,7 @@ public final class DetailedExecutor implements Executor {
     boolean update = o.code == MicroCode.LOAD_FOR_UPDATE;
     if ((linear & 0xfff) + bytes > 4096) {
       long value = read(o, linear, bytes, update);
-      finish = path.translated(linear + bytes - 1, path.translated(linear, start));
-      finish += path.firstLevelLatency();
+      finish = path.crossing(linear, bytes, false, instruction(o), start);
       return value;
     }
     TranslationInspector.Outcome outcome = inspector.inspect(linear, update ? PageWalker.WRITE : 0);
@@ -586,8 +585,11 @@ public final class DetailedExecutor implements Executor {
       case 4 -> memory.store32(linear, value, o.stack);
       default -> memory.store64(linear, value, o.stack);
     }
+    if (crosses) {
+      return Math.max(end, path.crossing(linear, bytes, true, instruction(o), begin));
+    }
     if (host == 0) {
-      return crosses ? end : end + deviceLatency;
+      return end + deviceLatency;
     }
     path.store(
         linear,

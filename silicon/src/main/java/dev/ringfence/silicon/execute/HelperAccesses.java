@@ -1,12 +1,14 @@
 package dev.ringfence.silicon.execute;
 
 import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.operation.MicroOperation;
 import dev.ringfence.machine.paging.PageWalker;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.paging.TranslationInspector;
 import dev.ringfence.silicon.Core;
+import dev.ringfence.silicon.buffer.LoadPorts;
 import dev.ringfence.silicon.cache.CoreCaches;
 
 /**
@@ -22,12 +24,16 @@ final class HelperAccesses implements TranslatedMemory.AccessListener {
    */
   private static final int OVERLAP = 8;
 
+  private static final int PORT_BYTES = 16;
+
   private final MemoryPath path;
   private final TranslatedMemory memory;
   private final PhysicalMemory physical;
   private final TranslationInspector inspector;
   private final CoreCaches caches;
+  private final LoadPorts loadPorts;
   private long now;
+  private long instruction;
 
   HelperAccesses(
       MemoryPath path,
@@ -40,11 +46,13 @@ final class HelperAccesses implements TranslatedMemory.AccessListener {
     this.physical = physical;
     this.inspector = inspector;
     this.caches = core.caches();
+    this.loadPorts = core.loadPorts();
   }
 
   /** Calls the helper of a micro-operation; returns when it has finished. */
   long during(MicroOperation o, Processor processor, long start) {
     now = start;
+    instruction = processor.state().r[Slot.BLOCK_START] + o.offset;
     memory.setAccessListener(this);
     try {
       o.processorHelper.execute(processor, o);
@@ -60,19 +68,39 @@ final class HelperAccesses implements TranslatedMemory.AccessListener {
     long at = linear;
     while (at != end) {
       long next = Math.min(end - at, MemoryPath.LINE - (at & MemoryPath.LINE - 1)) + at;
-      access(at, write);
+      access(at, (int) (next - at), write);
       at = next;
     }
   }
 
-  private void access(long linear, boolean write) {
+  private void access(long linear, int bytes, boolean write) {
     long address = address(linear, write);
     if (address < 0) {
       return;
     }
     long at = path.translated(linear, now);
-    int cycles = write ? caches.store(address, at) : caches.load(address, 0, at);
+    int cycles = write ? caches.store(address, at) : caches.load(address, instruction, at);
+    if (!write) {
+      passLoadPort(address, bytes);
+    }
     now = at + 1 + Math.max(0, cycles - path.firstLevelLatency()) / OVERLAP;
+  }
+
+  /**
+   * A port keeps the last of the loads that a line takes, which are of 16 bytes where they can be.
+   */
+  private void passLoadPort(long address, int bytes) {
+    int size = Math.min(bytes, PORT_BYTES);
+    long from = address + bytes - size;
+    loadPorts.record(from, size, value(from, Math.min(size, 8)), value(from + 8, size - 8));
+  }
+
+  private long value(long address, int bytes) {
+    long value = 0;
+    for (int i = 0; i < bytes; i++) {
+      value |= (physical.readByte(address + i) & 0xffL) << 8 * i;
+    }
+    return value;
   }
 
   /** The physical address, or -1 if the access will fault or goes to a device. */

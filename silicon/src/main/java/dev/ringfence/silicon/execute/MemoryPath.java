@@ -128,7 +128,7 @@ final class MemoryPath {
     long at = now + secondLevelLatency;
     int entries = inspector.entries();
     for (int i = Math.max(0, entries - steps); i < entries; i++) {
-      at += walkStepLatency + caches.load(inspector.entryAddress(i), 0, at);
+      at += walkStepLatency + caches.walk(inspector.entryAddress(i), at);
     }
     return at;
   }
@@ -184,6 +184,24 @@ final class MemoryPath {
     }
     loadPorts.record(physical, bytes, value, high);
     return ready;
+  }
+
+  /**
+   * A load or store that runs over the end of a page, as one of its first and one of its last byte.
+   */
+  long crossing(long linear, int bytes, boolean write, long instruction, long now) {
+    long middle = part(linear, write, instruction, now);
+    return part(linear + bytes - 1, write, instruction, middle);
+  }
+
+  private long part(long linear, boolean write, long instruction, long now) {
+    long at = translated(linear, now);
+    long host = write ? writable(linear, 1) : readable(linear, 1);
+    if (host == 0) {
+      return at + firstLevelLatency;
+    }
+    return at
+        + (write ? caches.store(physical(host), at) : caches.load(physical(host), instruction, at));
   }
 
   /**

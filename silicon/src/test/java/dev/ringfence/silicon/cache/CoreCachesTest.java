@@ -174,6 +174,23 @@ final class CoreCachesTest {
     assertEquals(44, other.fetch(0x2000));
   }
 
+  /** Direct memory access is coherent (SDM volume 3, 11.3): no cache keeps what it overwrites. */
+  @Test
+  void whatADeviceOverwritesLeavesTheCaches() {
+    Caches model = TestModels.haswell();
+    SharedCache shared = new SharedCache(model);
+    CoreCaches caches = core(model, shared);
+    for (long address = 0x2000; address < 0x2200; address += 64) {
+      load(caches, address);
+    }
+    shared.overwritten(0x2050, 0x100);
+    assertTrue(caches.data().contains(0x2000 >> 6));
+    for (long address = 0x2040; address < 0x2180; address += 64) {
+      assertFalse(caches.data().contains(address >> 6), Long.toHexString(address));
+    }
+    assertTrue(caches.data().contains(0x2180 >> 6));
+  }
+
   /** L1D_FLUSH empties the first level and no other; what was modified is not lost. */
   @Test
   void flushingTheFirstLevelLeavesTheSecond() {
@@ -240,6 +257,17 @@ final class CoreCachesTest {
     load(caches, 0x2f80);
     load(caches, 0x2fc0);
     assertFalse(caches.data().contains(0x3000 >> 6), "that is another page");
+  }
+
+  /** Entries of page tables that follow each other are not prefetched: only loads teach. */
+  @Test
+  void pageWalksTeachNoPrefetcher() {
+    CoreCaches caches = core(TestModels.prefetching(true, true));
+    for (int i = 0; i < 8; i++) {
+      now += caches.walk(0x5000 + 64L * i, now);
+    }
+    assertFalse(caches.data().contains(0x5200 >> 6));
+    assertEquals(4, load(caches, 0x5000), "but walks go through the caches");
   }
 
   /** One probe a page, as a covert channel reads them, prefetches nothing. */
