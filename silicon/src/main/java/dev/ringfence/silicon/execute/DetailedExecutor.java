@@ -769,6 +769,10 @@ public final class DetailedExecutor implements Executor {
         }
         return done;
       }
+      case Kind.ACCESS_FLAG -> {
+        o.processorHelper.execute(processor, o);
+        return end;
+      }
       case Kind.FLUSH_LINE, Kind.WRITE_BACK_LINE -> {
         o.processorHelper.execute(processor, o);
         if (kind == Kind.FLUSH_LINE) {

@@ -67,6 +67,12 @@ final class Kind {
   /** INVLPG, INVPCID and writes of CR3 and CR4: serializing, and translations go. */
   static final int TRANSLATIONS = 19;
 
+  /**
+   * CLAC and STAC: change a flag that later accesses depend on. They order nothing, which is why
+   * Linux has a fence of its own behind STAC where that matters (__uaccess_begin_nospec).
+   */
+  static final int ACCESS_FLAG = 20;
+
   private Kind() {}
 
   /** The kind of an instruction as a whole. */
@@ -86,6 +92,7 @@ final class Kind {
       case "MOVNTI", "MOVNTDQ", "MOVNTPS", "MOVNTPD", "MOVNTQ" -> STREAMING_STORE;
       case "XBEGIN" -> TRANSACTION;
       case "PAUSE" -> PAUSE;
+      case "CLAC", "STAC" -> ACCESS_FLAG;
       case "XCHG" -> instruction.isMemory() ? LOCKED : PLAIN;
       case "CPUID",
           "IRET",

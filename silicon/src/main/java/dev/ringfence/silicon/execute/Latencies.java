@@ -42,6 +42,7 @@ final class Latencies {
       case Kind.FLUSH_LINE, Kind.WRITE_BACK_LINE -> of("flush-line");
       case Kind.SERIALIZING, Kind.TRANSLATIONS, Kind.FLUSH_CACHES -> serializing(o);
       case Kind.MICROCODE -> microcode(o);
+      case Kind.ACCESS_FLAG -> SHORT_SEQUENCE;
       case Kind.LOAD_FENCE, Kind.MEMORY_FENCE, Kind.STORE_FENCE -> of("fence");
       default ->
           switch (o.code) {

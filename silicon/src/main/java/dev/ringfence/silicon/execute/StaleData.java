@@ -26,8 +26,9 @@ import dev.ringfence.silicon.model.Forwarding;
  *       address that the entry's frame bits make, if the first level has it (Van Bulck et al.,
  *       "Foreshadow", 2018; Weisse et al., "Foreshadow-NG");
  *   <li>a store, drained or not, with the same page offset (Canella et al., "Fallout", 2019);
- *   <li>in turns, a fill buffer at the offset in its line (van Schaik et al., "RIDL", 2019; Schwarz
- *       et al., "ZombieLoad", 2019) and a load port (RIDL, section 4: load ports).
+ *   <li>a fill buffer at the offset in its line (van Schaik et al., "RIDL", 2019; Schwarz et al.,
+ *       "ZombieLoad", 2019); in turns with it, but only for loads of more than eight bytes or
+ *       across lines, a load port (Intel, "Microarchitectural Data Sampling").
  * </ol>
  */
 final class StaleData {
@@ -178,14 +179,19 @@ final class StaleData {
         return true;
       }
     }
-    boolean ports = forwarding.loadPorts() && (portsNext || !forwarding.fillBuffers());
-    portsNext = !portsNext;
-    if (ports) {
-      int port = loadPorts.sample();
-      if (loadPorts.bytes(port) > 0) {
+    boolean wide =
+        bytes > LoadPorts.HALF || (linear & MemoryPath.LINE - 1) + bytes > MemoryPath.LINE;
+    if (wide && forwarding.loadPorts()) {
+      boolean ports = portsNext || !forwarding.fillBuffers();
+      portsNext = !portsNext;
+      int port = ports ? loadPorts.sample() : 0;
+      if (ports && loadPorts.bytes(port) > 0) {
         low = cut(loadPorts.low(port), bytes);
         high = loadPorts.high(port);
-        tell(instruction, Way.LOAD_PORT, loadPorts.source(port), bytes);
+        tell(instruction, Way.LOAD_PORT, loadPorts.source(port), Math.min(bytes, LoadPorts.HALF));
+        if (bytes > LoadPorts.HALF) {
+          tell(instruction, Way.LOAD_PORT, loadPorts.upperSource(port), LoadPorts.HALF);
+        }
         return true;
       }
     }

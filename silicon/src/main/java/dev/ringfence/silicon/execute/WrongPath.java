@@ -1,5 +1,6 @@
 package dev.ringfence.silicon.execute;
 
+import dev.ringfence.machine.cpu.ControlBits;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
@@ -394,6 +395,11 @@ final class WrongPath {
         }
       }
       case MicroCode.PROCESSOR_HELPER, MicroCode.PROCESSOR_HELPER_END -> {
+        if (kind == Kind.ACCESS_FLAG) {
+          s.systemFlags = s.systemFlags & ~Flags.AC | (int) o.immediate;
+          s.rip = r[Slot.BLOCK_START] + o.nextOffset();
+          return LEFT;
+        }
         if (kind == Kind.TIME_STAMP) {
           r[Slot.RAX] = start + s.tscOffset & 0xffffffffL;
           r[Slot.RDX] = start + s.tscOffset >>> 32;
@@ -484,6 +490,9 @@ final class WrongPath {
     long instruction = level.state.r[Slot.BLOCK_START] + o.offset;
     low = 0;
     high = 0;
+    if (withdrawn(level.state, linear)) {
+      return NEVER;
+    }
     long at;
     long host = path.readable(linear, bytes);
     if (host != 0) {
@@ -497,6 +506,17 @@ final class WrongPath {
       return Math.min(at, start + path.firstLevelLatency());
     }
     return at >= NEVER ? at : ofStores(linear, bytes, at);
+  }
+
+  /**
+   * Whether the path has executed CLAC, so that supervisor mode may not load from user pages any
+   * more; translations are looked up with the flag as the processor has it.
+   */
+  private boolean withdrawn(ProcessorState s, long linear) {
+    return linear >= 0
+        && s.cpl != 3
+        && (s.cr4 & ControlBits.CR4_SMAP) != 0
+        && (processor.state().systemFlags & ~s.systemFlags & Flags.AC) != 0;
   }
 
   private long ofMemory(long linear, long host, int bytes, long instruction, long start) {

@@ -164,11 +164,15 @@ public final class SecretTrace implements TransientLoads {
 
   private void inLoadPorts(LoadPorts ports) {
     for (int port = 0; port < ports.ports(); port++) {
-      long from = ports.source(port);
-      if (from != LoadPorts.NO_SOURCE && secret.touches(from, ports.bytes(port))) {
-        for (int i = 0; i < ports.bytes(port); i++) {
-          found(from + i, i < 8 ? ports.low(port) >>> 8 * i : ports.high(port) >>> 8 * i - 64);
-        }
+      inHalf(ports.source(port), Math.min(ports.bytes(port), LoadPorts.HALF), ports.low(port));
+      inHalf(ports.upperSource(port), LoadPorts.HALF, ports.high(port));
+    }
+  }
+
+  private void inHalf(long from, int bytes, long value) {
+    if (from != LoadPorts.NO_SOURCE && secret.touches(from, bytes)) {
+      for (int i = 0; i < bytes; i++) {
+        found(from + i, value >>> 8 * i);
       }
     }
   }

@@ -25,6 +25,20 @@ final class LoadPortsTest {
   }
 
   @Test
+  void theUpperHalfStaysUntilTheNextLoadOfMoreThanEightBytes() {
+    LoadPorts ports = new LoadPorts(1);
+    ports.record(0x1000, 16, 0x11, 0x22);
+    ports.record(0x2000, 8, 0x33, 0x99);
+    assertEquals(0x33, ports.low(0));
+    assertEquals(0x2000, ports.source(0));
+    assertEquals(0x22, ports.high(0), "of the longer load");
+    assertEquals(0x1008, ports.upperSource(0));
+    ports.record(0x3000, 16, 0x44, 0x55);
+    assertEquals(0x55, ports.high(0));
+    assertEquals(0x3008, ports.upperSource(0));
+  }
+
+  @Test
   void clearingOverwritesAll() {
     LoadPorts ports = new LoadPorts(3);
     for (int i = 0; i < 3; i++) {
@@ -34,6 +48,7 @@ final class LoadPortsTest {
     for (int i = 0; i < 3; i++) {
       assertEquals(0, ports.low(i) | ports.high(i) | ports.bytes(i));
       assertEquals(LoadPorts.NO_SOURCE, ports.source(i));
+      assertEquals(LoadPorts.NO_SOURCE, ports.upperSource(i));
     }
   }
 }
