@@ -4,12 +4,6 @@ import dev.ringfence.isolation.monitor.Auditor;
 import dev.ringfence.isolation.monitor.ExposureSampler;
 import dev.ringfence.isolation.monitor.IsolationMonitor;
 import dev.ringfence.isolation.monitor.KernelView;
-import dev.ringfence.isolation.monitor.LinuxKernel;
-import dev.ringfence.isolation.monitor.OpaqueKernel;
-import dev.ringfence.isolation.policy.Behaviour;
-import dev.ringfence.isolation.policy.KernelNames;
-import dev.ringfence.isolation.policy.Policy;
-import dev.ringfence.isolation.policy.UnknownName;
 import dev.ringfence.lab.profile.GuestProfile;
 import dev.ringfence.lab.profile.KernelFunctions;
 import dev.ringfence.lab.result.RunResult;
@@ -17,25 +11,18 @@ import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.run.Manifest;
 import dev.ringfence.lab.workload.Marker;
-import dev.ringfence.linux.image.KernelImage;
-import dev.ringfence.linux.provenance.AllocationHistory;
-import dev.ringfence.linux.running.RunningKernel;
 import dev.ringfence.machine.BadInputException;
 import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.StopReason;
-import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.cpu.Processor;
-import dev.ringfence.machine.probe.Probe;
 import dev.ringfence.machine.profile.Profile;
 import dev.ringfence.machine.profile.Profiler;
-import dev.ringfence.machine.snapshot.Stateful;
 import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
-import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -46,8 +33,7 @@ public final class IsolationRun {
   /** Reason of a result that is partial because {@link #interrupt} was called. */
   public static final String INTERRUPTED = "interrupted";
 
-  /** Virtual time between looks at progress and interruptions. */
-  private static final long STEP = 2_000_000;
+  private static final long STEP = GuestBoot.STEP;
 
   /** Virtual time between samples of exposure: some tens in a shipped workload. */
   private static final long SAMPLE_INTERVAL = 40_000_000;
@@ -134,151 +120,27 @@ public final class IsolationRun {
    *     does not have
    */
   public Outcome execute(String version) {
-    KernelImage image = kernelImage();
-    AllocationHistory allocations = image == null ? null : new AllocationHistory();
-    BootSnapshots.Start start = start(allocations);
-    GuestSession session = start.session();
-    session.setUnattended();
+    GuestBoot.Booted booted =
+        new GuestBoot(
+                experiment,
+                console,
+                output,
+                () -> interrupted,
+                instructions -> progress.accept(new Progress("booting", instructions)),
+                snapshots)
+            .run();
+    GuestSession session = booted.session();
+    KernelView kernel = booted.kernel();
     try (Machine machine = session.machine()) {
       Manifest manifest =
           Manifest.of(version, experiment.configuration(), experiment.request(), experiment.guest())
-              .startedFrom(start.snapshot());
-      KernelView kernel = boot(start, image, allocations);
+              .startedFrom(booted.snapshot());
       try (IsolationMonitor monitor =
           new IsolationMonitor(
               machine, kernel, experiment.policies(), experiment.costs().vulnerabilities())) {
         return measure(machine, session, kernel, monitor, manifest);
       }
     }
-  }
-
-  private BootSnapshots.Start start(@Nullable AllocationHistory allocations) {
-    Function<Machine, GuestSession> connect =
-        machine ->
-            new GuestSession(
-                machine,
-                experiment.guest().assignment(),
-                experiment.maximumInstructions(),
-                console,
-                output,
-                experiment.ownInitramfs());
-    return snapshots == null
-        ? BootSnapshots.booting(experiment.guest(), experiment.configuration(), connect)
-        : snapshots.start(
-            experiment.guest(), experiment.configuration(), connect, observers(allocations));
-  }
-
-  private static List<Stateful> observers(@Nullable AllocationHistory allocations) {
-    return allocations == null ? List.of() : List.of(allocations);
-  }
-
-  private @Nullable KernelImage kernelImage() {
-    BootFile file = experiment.guest().image().file();
-    boolean mustRead = experiment.policies().stream().anyMatch(IsolationRun::looksAtPages);
-    try {
-      KernelImage image = KernelImage.of(file.bytes(), file.baseName());
-      image.symbols();
-      image.types();
-      return image;
-    } catch (BadInputException e) {
-      if (!mustRead) {
-        return null;
-      }
-      throw new BadInputException(
-          e.getMessage() + "; without that, --policy kpti and --policy none can be run", e);
-    }
-  }
-
-  /** Whether a policy must know what the kernel touches. */
-  private static boolean looksAtPages(Policy policy) {
-    return policy.isolates() && policy.behaviour().onKernelEntry() != Behaviour.OnKernelEntry.EXIT;
-  }
-
-  private void checkNames(LinuxKernel kernel) {
-    List<String> unknown = new ArrayList<>();
-    KernelNames names = kernel.names();
-    for (Policy policy : experiment.policies()) {
-      for (UnknownName name : policy.checkNames(names)) {
-        unknown.add(name.message());
-      }
-    }
-    if (!unknown.isEmpty()) {
-      throw new BadInputException(String.join(System.lineSeparator() + "  ", unknown));
-    }
-  }
-
-  /**
-   * Runs until the workload's command begins, or the first user instruction.
-   *
-   * @param allocations what was seen before the snapshot, if the run goes on from one
-   */
-  private KernelView boot(
-      BootSnapshots.Start start,
-      @Nullable KernelImage image,
-      @Nullable AllocationHistory allocations) {
-    GuestSession session = start.session();
-    Machine machine = session.machine();
-    LinuxKernel[] kernel = {null};
-    boolean[] user = {false};
-    Probe firstUser =
-        new Probe() {
-          @Override
-          public void kernelLeft(Processor processor) {
-            user[0] = true;
-            machine.requestStop();
-          }
-        };
-    if (experiment.ownInitramfs()) {
-      machine.probes().add(firstUser);
-    }
-    if (start.isFromSnapshot() && image != null) {
-      kernel[0] = new LinuxKernel(image, machine, allocations);
-    } else {
-      session.onUp(() -> kernel[0] = systemIsUp(start, image, kernel[0]));
-    }
-    while (experiment.ownInitramfs() ? !user[0] : !session.started()) {
-      if (session.advance(STEP).isPresent()) {
-        throw new GuestTroubleException(
-            machine.report("the guest ended before its command had begun"));
-      }
-      if (interrupted) {
-        throw new BadInputException("interrupted while the guest booted: nothing was counted yet");
-      }
-      if (kernel[0] == null && image != null && RunningKernel.isUp(machine)) {
-        kernel[0] = new LinuxKernel(image, machine);
-      }
-      progress.accept(new Progress("booting", machine.instructions()));
-    }
-    machine.probes().remove(firstUser);
-    if (kernel[0] == null) {
-      return new OpaqueKernel();
-    }
-    checkNames(kernel[0]);
-    return kernel[0];
-  }
-
-  /**
-   * The guest has come up. From here on the run is as one that goes on from the snapshot: its view
-   * of the kernel is made at this point, with what was seen of allocations so far.
-   */
-  private @Nullable LinuxKernel systemIsUp(
-      BootSnapshots.Start start, @Nullable KernelImage image, @Nullable LinuxKernel kernel) {
-    AllocationHistory allocations = null;
-    if (kernel != null) {
-      allocations = kernel.allocations();
-      kernel.release();
-    }
-    if (snapshots != null && (image == null || kernel != null)) {
-      snapshots.keep(
-          start,
-          experiment.request(),
-          experiment.guest(),
-          experiment.configuration(),
-          observers(allocations));
-    }
-    return image == null || kernel == null
-        ? null
-        : new LinuxKernel(image, start.session().machine(), allocations);
   }
 
   private Outcome measure(

@@ -42,7 +42,7 @@ public final class GuestCache {
     return create("extracted");
   }
 
-  /** Compiled programs of workloads, by digest of what they are made from. */
+  /** Compiled programs of guests, by digest of what they are made from. */
   public Path programs() {
     return create("programs");
   }

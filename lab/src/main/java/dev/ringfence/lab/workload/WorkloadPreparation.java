@@ -1,8 +1,10 @@
 package dev.ringfence.lab.workload;
 
+import dev.ringfence.lab.guest.Compiler;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
+import dev.ringfence.lab.guest.Overlay;
 import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.guest.UnknownPackageException;
 import dev.ringfence.lab.workload.Workload.GuestFile;

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.ringfence.lab.guest.Compiler;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.Initramfs;
+import dev.ringfence.lab.guest.Overlay;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;

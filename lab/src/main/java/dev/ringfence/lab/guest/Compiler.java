@@ -1,6 +1,5 @@
-package dev.ringfence.lab.workload;
+package dev.ringfence.lab.guest;
 
-import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -23,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * options, source and the headers beside it; equal inputs give equal bytes, because nothing of the
  * host's paths and no build identifier gets into the program.
  */
-final class Compiler {
+public final class Compiler {
   /** The file name goes in between; libraries come last, as the linker wants it. */
   private static final List<String> OPTIONS =
       List.of("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s", "-Wl,--build-id=none");
@@ -39,7 +38,7 @@ final class Compiler {
   /**
    * @param progress told what takes time, one line each
    */
-  Compiler(GuestCache cache, Consumer<String> progress) {
+  public Compiler(GuestCache cache, Consumer<String> progress) {
     this.cache = cache;
     this.progress = progress;
   }
@@ -49,7 +48,7 @@ final class Compiler {
    *
    * @throws BadInputException if there is no gcc, or it does not accept the source
    */
-  Path compile(Path source) {
+  public Path compile(Path source) {
     Path absolute = source.toAbsolutePath();
     Path file = cache.programs().resolve(digest(absolute));
     if (Files.exists(file)) {
@@ -102,7 +101,7 @@ final class Compiler {
 
   private String version() {
     if (version == null) {
-      version = run(List.of("gcc", "--version"), Path.of("."), "C programs of workloads");
+      version = run(List.of("gcc", "--version"), Path.of("."), "C programs of guests");
     }
     return version;
   }

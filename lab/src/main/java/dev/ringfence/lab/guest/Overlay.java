@@ -1,6 +1,5 @@
-package dev.ringfence.lab.workload;
+package dev.ringfence.lab.guest;
 
-import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -17,7 +16,7 @@ import java.util.Set;
 import java.util.stream.Stream;
 
 /** Folders of the cache with files for a guest. */
-final class Overlay {
+public final class Overlay {
   private Overlay() {}
 
   /**
@@ -25,14 +24,14 @@ final class Overlay {
    *
    * @param mode permissions, as chmod takes them
    */
-  record Entry(int mode, byte[] content) {}
+  public record Entry(int mode, byte[] content) {}
 
   /**
    * The folder that holds exactly these files, made unless it is there.
    *
    * @param entries by absolute path in the guest
    */
-  static Path folder(GuestCache cache, Map<String, Entry> entries) {
+  public static Path folder(GuestCache cache, Map<String, Entry> entries) {
     Path folder = cache.overlays().resolve(digest(entries));
     if (Files.isDirectory(folder)) {
       return folder;
@@ -62,7 +61,7 @@ final class Overlay {
       return folder;
     } catch (IOException e) {
       throw new BadInputException(
-          "%s: expected room for the files of a workload, found: %s".formatted(folder, e), e);
+          "%s: expected room for the files of a guest, found: %s".formatted(folder, e), e);
     }
   }
 
