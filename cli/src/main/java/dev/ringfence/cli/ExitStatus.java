@@ -16,6 +16,9 @@ final class ExitStatus {
   /** The guest did something after which the machine could not go on. */
   static final int GUEST_TROUBLE = 3;
 
+  /** Attacks came out otherwise than what is published says they must. */
+  static final int UNEXPECTED = 4;
+
   /** The user interrupted the run: 128 + SIGINT. */
   static final int INTERRUPTED = 130;
 

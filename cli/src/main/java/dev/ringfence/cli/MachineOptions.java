@@ -59,7 +59,8 @@ final class MachineOptions {
       names = "--seed",
       paramLabel = "N",
       defaultValue = "" + DEFAULT_SEED,
-      description = "Seed of the machine's random numbers (RDRAND). Default: ${DEFAULT-VALUE}.")
+      description =
+          "Seed of the machine's random numbers (RDRAND), and of the secrets of attacks. Default: ${DEFAULT-VALUE}.")
   private long seed = DEFAULT_SEED;
 
   @Mixin private TranslationOption translation = new TranslationOption();
@@ -78,6 +79,10 @@ final class MachineOptions {
 
   String cpuModel() {
     return cpuModel;
+  }
+
+  long seed() {
+    return seed;
   }
 
   /** RAM in bytes that was asked for, null if that is left to the guest. */

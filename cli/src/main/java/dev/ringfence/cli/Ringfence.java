@@ -25,6 +25,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       RunCommand.class,
       ExplainCommand.class,
+      AttackCommand.class,
       BootCommand.class,
       SnapshotCommand.class,
       InspectCommand.class,
@@ -35,7 +36,8 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "For developers: './ringfence test', './ringfence format', './ringfence jmh'.",
-      "Exit status: 0 success, 1 defect, 2 bad input, 3 guest trouble, 130 interrupted."
+      "Exit status: 0 success, 1 defect, 2 bad input, 3 guest trouble, 4 attacks came out unexpectedly,",
+      "130 interrupted."
     })
 final class Ringfence implements Runnable {
   @Spec private CommandSpec spec;

@@ -9,6 +9,7 @@ import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
 import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.lab.profile.GuestProfile;
+import dev.ringfence.lab.result.LeakMatrix;
 import dev.ringfence.lab.result.ResultFile;
 import dev.ringfence.lab.result.RunResult;
 import dev.ringfence.lab.run.BootSnapshots;
@@ -101,6 +102,14 @@ final class RunCommand implements Callable<Integer> {
       names = "--guest-mitigations",
       description = "Leave the kernel's own mitigations on. Default: mitigations=off nopti.")
   private boolean guestMitigations;
+
+  @Option(
+      names = "--no-attacks",
+      description = {
+        "Leave out the attacks. Default: those that leak on the processor model when nothing is",
+        "mitigated, under no mitigation, the kernel's choice and each policy of the run."
+      })
+  private boolean withoutAttacks;
 
   @Mixin private FreshOption freshOption = new FreshOption();
 
@@ -222,10 +231,13 @@ final class RunCommand implements Callable<Integer> {
             new BootSnapshots(
                 GuestCache.ofUser(), freshOption.fresh(), Ringfence.Version.RINGFENCE, this::say));
     run.setProfiling(profileOption.profile());
+    RunAttacks attacks =
+        new RunAttacks(machineOptions, freshOption.fresh(), spec.commandLine().getErr(), this::say);
     CountDownLatch written = new CountDownLatch(1);
     Thread onInterrupt =
         new Thread(() -> {
           run.interrupt();
+          attacks.interrupt();
           try {
             // The JVM ends when this returns, so what was counted is written first.
             boolean unused = written.await(SECONDS_TO_WRITE, TimeUnit.SECONDS);
@@ -238,7 +250,16 @@ final class RunCommand implements Callable<Integer> {
       long start = System.nanoTime();
       IsolationRun.Outcome outcome = run.execute(Ringfence.Version.RINGFENCE);
       progress.clear();
-      show(outcome.result(), out, (System.nanoTime() - start) / 1e9);
+      double seconds = (System.nanoTime() - start) / 1e9;
+      boolean complete = outcome.result().state().equals("complete");
+      LeakMatrix leaks =
+          withoutAttacks
+              ? LeakMatrix.leftOut(machineOptions.cpuModel(), "left out by --no-attacks")
+              : complete
+                  ? attacks.execute(experiment.policies())
+                  : LeakMatrix.leftOut(
+                      machineOptions.cpuModel(), "the workload did not come to its end");
+      show(outcome.result().with(leaks), out, seconds);
       if (outcome.profile() != null) {
         outcome.profile().lines().forEach(spec.commandLine().getErr()::println);
         spec.commandLine().getErr().flush();

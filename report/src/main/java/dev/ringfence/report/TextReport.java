@@ -28,7 +28,7 @@ public final class TextReport {
 
   private TextReport() {}
 
-  /** The comparison of policies, then the costliest causes of each. */
+  /** The comparison of policies, the costliest causes of each, and which attacks leaked. */
   public static List<String> lines(RunResult run) {
     List<String> lines = new ArrayList<>();
     if (Summary.isPartial(run)) {
@@ -37,6 +37,8 @@ public final class TextReport {
     }
     lines.addAll(comparison(run));
     lines.addAll(causes(run));
+    lines.add("");
+    lines.addAll(LeakText.lines(run.leaks()));
     return lines;
   }
 

@@ -7,6 +7,7 @@ import java.util.List;
 final class TextTable {
   private static final String GAP = "  ";
 
+  private final String gap;
   private final List<String> titles;
   private final List<Boolean> numeric;
   private final List<List<String>> rows = new ArrayList<>();
@@ -15,8 +16,17 @@ final class TextTable {
    * @param numeric columns that are aligned at their right
    */
   TextTable(List<String> titles, List<Boolean> numeric) {
+    this(titles, numeric, GAP);
+  }
+
+  /**
+   * @param numeric columns that are aligned at their right
+   * @param gap between columns
+   */
+  TextTable(List<String> titles, List<Boolean> numeric, String gap) {
     this.titles = titles;
     this.numeric = numeric;
+    this.gap = gap;
   }
 
   void add(List<String> cells) {
@@ -24,7 +34,7 @@ final class TextTable {
   }
 
   int width() {
-    int width = GAP.length() * (titles.size() - 1);
+    int width = gap.length() * (titles.size() - 1);
     for (int column = 0; column < titles.size(); column++) {
       width += width(column);
     }
@@ -53,7 +63,7 @@ final class TextTable {
     for (int column = 0; column < cells.size(); column++) {
       String cell = cells.get(column);
       String blank = " ".repeat(width(column) - cell.length());
-      line.append(column == 0 ? "" : GAP).append(numeric.get(column) ? blank + cell : cell + blank);
+      line.append(column == 0 ? "" : gap).append(numeric.get(column) ? blank + cell : cell + blank);
     }
     return line.toString().stripTrailing();
   }

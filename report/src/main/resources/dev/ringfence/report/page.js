@@ -48,6 +48,7 @@ function head() {
   facts();
   sentences("summary", data.sentences, subjects);
   fill("notes", run.notes.length === 0 ? null : [el("h3", {}, "To read the figures right"), el("ul", {}, run.notes.map((note) => el("li", {}, note)))]);
+  fill("leaks", leakMatrix(run.leaks));
   fill("entries", entriesTable(run.entries));
   fill("guest", metricsTable(run.metrics, "Counts and checksums of the guest"));
   fill("cycles-meaning", "Instructions times " + between(run.cyclesPerInstruction, significant) + " cycles for each instruction. " + run.cyclesSource);

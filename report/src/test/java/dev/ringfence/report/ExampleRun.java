@@ -189,6 +189,7 @@ final class ExampleRun {
         PER_INSTRUCTION,
         "Range of published figures for kernel-heavy loads on Skylake; replaced by the detailed model once it exists.",
         policies,
+        ExampleLeaks.matrix(),
         List.of(
             "Cycles are instructions times a stated range, so shares are ranges even where counts are exact.",
             "The kernel's own mitigations were off, so that all policies see one instruction stream."),

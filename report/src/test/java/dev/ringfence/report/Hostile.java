@@ -67,6 +67,7 @@ final class Hostile {
         run.cyclesPerInstruction(),
         NAME,
         List.of(run.policies().get(1), renamed),
+        ExampleLeaks.named(NAME),
         List.of(NAME),
         run.manifest());
   }

@@ -86,6 +86,7 @@ class HtmlReportTest {
             run.cyclesPerInstruction(),
             run.cyclesSource(),
             run.policies(),
+            run.leaks(),
             run.notes(),
             run.manifest());
     Path file = folder.resolve("report.html");

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.ringfence.lab.result.LeakMatrix;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.PolicyResult.Cause;
 import dev.ringfence.lab.result.RunResult;
@@ -306,6 +307,66 @@ class ReportInChromiumTest {
   }
 
   @Test
+  void theLeakMatrixShowsOutcomesAndItsCellsOpenToTheirEvidence() throws IOException {
+    LeakMatrix matrix = RUN.leaks();
+    WebElement leaks = chromium.driver.findElement(By.id("leaks"));
+    List<WebElement> cells = leaks.findElements(By.cssSelector("table.leaks tbody button"));
+    assertEquals(matrix.cells().size(), cells.size());
+    for (int i = 0; i < cells.size(); i++) {
+      LeakMatrix.Cell cell = matrix.cells().get(i);
+      String name = cells.get(i).getAttribute("aria-label");
+      assertTrue(
+          name.startsWith(
+              "%s, %s, under %s: %s"
+                  .formatted(cell.attack(), cell.target(), cell.column(), cell.outcome())),
+          name);
+      assertEquals(!cell.agrees(), name.endsWith("not as published"), name);
+    }
+    for (LeakMatrix.Column column : matrix.columns()) {
+      long leaked =
+          matrix.cells().stream()
+              .filter(
+                  cell -> cell.column().equals(column.name()) && cell.outcome().equals("leaked"))
+              .count();
+      int index = matrix.columns().indexOf(column);
+      assertEquals(
+          String.valueOf(leaked),
+          leaks.findElements(By.cssSelector("tfoot td")).get(index).getText());
+    }
+    // Row by row: the first cell of each row is that of no mitigation.
+    cells.getFirst().sendKeys(Keys.ENTER);
+    assertEquals("true", cells.getFirst().getAttribute("aria-pressed"));
+    String evidence = leaks.findElement(By.cssSelector(".evidence")).getText();
+    assertTrue(evidence.contains("meltdown, process, under none: leaked"), evidence);
+    assertTrue(evidence.contains("8 of 8 bytes"), evidence);
+    assertTrue(evidence.contains("A kernel document (S)"), evidence);
+    assertEquals(8, leaks.findElements(By.cssSelector(".bytes .right")).size());
+    int unexpected =
+        matrix
+            .cells()
+            .indexOf(
+                matrix.cells().stream().filter(cell -> !cell.agrees()).findFirst().orElseThrow());
+    cells.get(unexpected).click();
+    assertEquals("false", cells.getFirst().getAttribute("aria-pressed"));
+    assertTrue(
+        leaks.findElement(By.cssSelector(".evidence")).getText().contains("Not as published"));
+    chromium.driver.executeScript("document.getElementById('leaks-head').scrollIntoView()");
+    assertReadable();
+    picture("leaks");
+    chromium.prefer("dark");
+    assertReadable();
+    picture("leaks-dark");
+  }
+
+  @Test
+  void aRunWithoutAttacksSaysWhy() {
+    open(RUN.with(LeakMatrix.leftOut("skylake-server", "left out by --no-attacks")), "");
+    assertEquals(
+        "No attacks were run: left out by --no-attacks.",
+        chromium.driver.findElement(By.id("leaks")).getText());
+  }
+
+  @Test
   void aNarrowScreenNeedsNoSidewaysScrolling() throws IOException {
     chromium.resize(390, 844);
     open(RUN, "");
@@ -352,6 +413,7 @@ class ReportInChromiumTest {
     assertEquals(0, chromium.number("document.querySelectorAll('img').length"));
     chromium.driver.findElement(By.cssSelector("label[for=choice-1]")).click();
     chromium.driver.findElements(By.cssSelector("#causes .open")).getFirst().click();
+    chromium.driver.findElement(By.cssSelector("#leaks tbody button")).click();
     assertEquals(Hostile.NAME, chromium.text("document.getElementById('policy-name').textContent"));
     for (String id : List.of("comparison-chart", "flame", "timeline", "exposure", "map")) {
       WebElement chart = chromium.driver.findElement(By.cssSelector("#" + id + " .chart"));

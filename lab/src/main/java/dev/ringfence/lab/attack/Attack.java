@@ -31,4 +31,24 @@ public record Attack(
     targets = List.copyOf(targets);
     sources = List.copyOf(sources);
   }
+
+  /** Name of the program in the guest. */
+  String programName() {
+    return program.substring(0, program.length() - ".c".length());
+  }
+
+  /** The same attack on one of its targets. */
+  public Attack on(Target target) {
+    return new Attack(
+        name,
+        title,
+        description,
+        vulnerability,
+        program,
+        setup,
+        List.of(target),
+        bytes,
+        budget,
+        sources);
+  }
 }

@@ -27,6 +27,9 @@ public record AttackCatalog(List<Target> targets, List<Attack> attacks, List<Str
   private static final int LONGEST_LINE = 200;
   private static final int LONGEST_TEXT = 10_000;
 
+  /** Shortest secret: with fewer bytes, copies in memory could not be told from coincidences. */
+  private static final int LEAST_BYTES = 8;
+
   /** Longest secret: the tail of a binomial distribution of more trials would lose precision. */
   private static final int MOST_BYTES = 4096;
 
@@ -118,7 +121,7 @@ public record AttackCatalog(List<Target> targets, List<Attack> attacks, List<Str
         program(map.require("program")),
         map.find("setup").map(setup -> setup.text(LONGEST_TEXT)).orElse(""),
         chosen,
-        (int) map.require("bytes").number(1, MOST_BYTES),
+        (int) map.require("bytes").number(LEAST_BYTES, MOST_BYTES),
         (long) (map.require("budget-milliseconds").number(0.001, MOST_MILLISECONDS) * 1e6),
         map.require("sources").list("sources").stream()
             .map(source -> source.text(LONGEST_TEXT))

@@ -202,6 +202,20 @@ public final class ExpectedMatrix {
   }
 
   /**
+   * Attacks that leak when nothing is mitigated; all if nothing is known of the processor model.
+   */
+  public List<Attack> leakingWithoutMitigation(AttackCatalog catalog, AttackedProcessor processor) {
+    Mitigation none =
+        MitigationCatalog.shipped().choose(List.of(MitigationCatalog.NONE)).getFirst();
+    return catalog.attacks().stream()
+        .filter(attack ->
+            of(attack, attack.targets().getFirst(), none, processor)
+                .map(expectation -> expectation.outcome() == Outcome.LEAKED)
+                .orElse(true))
+        .toList();
+  }
+
+  /**
    * What must come out, or empty if nothing is known: a processor model or a policy of the user's
    * own, or several mitigations at once.
    */

@@ -8,6 +8,7 @@ import dev.ringfence.isolation.monitor.IsolationMonitor;
 import dev.ringfence.isolation.monitor.KernelView;
 import dev.ringfence.isolation.monitor.LinuxKernel;
 import dev.ringfence.isolation.monitor.PolicyRun;
+import dev.ringfence.lab.result.LeakMatrix;
 import dev.ringfence.lab.result.Metric;
 import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
@@ -85,6 +86,8 @@ final class ResultBuilder {
         cyclesPerInstruction,
         perInstruction.source(),
         policies,
+        LeakMatrix.leftOut(
+            experiment.configuration().cpuModel(), "none was run with this workload"),
         notes(),
         manifest);
   }

@@ -23,7 +23,7 @@ import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
-/** Reads and writes {@code run.json}. */
+/** Reads and writes {@code run.json}, and writes {@code attack.json}. */
 public final class ResultFile {
   /** Of the file in a run's folder. */
   public static final String NAME = "run.json";
@@ -214,6 +214,19 @@ public final class ResultFile {
    * @throws BadInputException if it cannot be written
    */
   public static void write(RunResult result, Path file) {
+    write(file, result);
+  }
+
+  /**
+   * Writes what came out of attacks: the whole file or nothing.
+   *
+   * @throws BadInputException if it cannot be written
+   */
+  public static void write(AttackResult result, Path file) {
+    write(file, result);
+  }
+
+  private static void write(Path file, Record result) {
     try {
       WholeFile.write(file, (JSON.writeValueAsString(result) + "\n").getBytes(UTF_8), "result");
     } catch (JsonProcessingException e) {

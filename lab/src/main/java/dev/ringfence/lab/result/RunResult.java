@@ -19,6 +19,7 @@ import java.util.List;
  * @param cycles the workload's own cycles: instructions times {@code cyclesPerInstruction}
  * @param cyclesPerInstruction stated, with its source in {@code cyclesSource}
  * @param policies one for each policy of the run
+ * @param leaks which attacks leak on the processor model under these policies
  * @param notes what a reader must know to read the figures right
  * @param manifest all that determines the run
  */
@@ -37,9 +38,31 @@ public record RunResult(
     Range cyclesPerInstruction,
     String cyclesSource,
     List<PolicyResult> policies,
+    LeakMatrix leaks,
     List<String> notes,
     Manifest manifest) {
-  public static final int FORMAT = 3;
+  public static final int FORMAT = 4;
+
+  /** The same result with what attacks came to, which is found out after the workload has run. */
+  public RunResult with(LeakMatrix matrix) {
+    return new RunResult(
+        format,
+        state,
+        reason,
+        workload,
+        kernel,
+        cpuModel,
+        costModel,
+        metrics,
+        entries,
+        cycles,
+        cyclesPerInstruction,
+        cyclesSource,
+        policies,
+        matrix,
+        notes,
+        manifest);
+  }
 
   /**
    * What ran.

@@ -42,7 +42,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class BootSnapshots {
   /** Snapshots that are kept; those that were not used for longest go. */
-  static final int MOST = 8;
+  static final int MOST = 24;
 
   private static final String SUFFIX = ".snapshot";
   private static final String UNFINISHED = ".new";

@@ -1,0 +1,179 @@
+package dev.ringfence.lab.attack;
+
+import dev.ringfence.lab.guest.Assignment;
+import dev.ringfence.lab.guest.Compiler;
+import dev.ringfence.lab.guest.GuestCache;
+import dev.ringfence.lab.guest.GuestPreparation;
+import dev.ringfence.lab.guest.GuestRequest;
+import dev.ringfence.lab.guest.Overlay;
+import dev.ringfence.lab.guest.PreparedGuest;
+import dev.ringfence.machine.BadInputException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes the guest in which attacks run: one archive with all their programs, so that all attacks
+ * under one command line of the kernel start from the same boot.
+ */
+public final class AttackPreparation {
+  private static final String PROGRAM_FOLDER = "/usr/local/bin/";
+
+  /** In the guest for its mark. */
+  private static final String MARK_PROGRAM = "ringfence-mark.c";
+
+  private final GuestCache cache;
+  private final GuestPreparation preparation;
+  private final Consumer<String> progress;
+  private final Path sources;
+  private final Path marks;
+
+  /**
+   * Takes the programs from {@code guest/attacks}.
+   *
+   * @param cache where what is made stays
+   * @param preparation of the guest itself
+   * @param progress told what takes time, one line each
+   */
+  public AttackPreparation(
+      GuestCache cache, GuestPreparation preparation, Consumer<String> progress) {
+    this(cache, preparation, progress, shipped("attacks"));
+  }
+
+  /**
+   * Takes the programs from a folder.
+   *
+   * @param sources with C sources and their headers
+   */
+  AttackPreparation(
+      GuestCache cache, GuestPreparation preparation, Consumer<String> progress, Path sources) {
+    this.cache = cache;
+    this.preparation = preparation;
+    this.progress = progress;
+    this.sources = sources;
+    this.marks = shipped("workloads");
+  }
+
+  private static Path shipped(String folder) {
+    return Path.of(System.getProperty("ringfence.root", "."), "guest", folder);
+  }
+
+  /**
+   * A guest that has the programs of all attacks.
+   *
+   * @param guest without a command line for a mitigation, and without an assignment
+   * @param request that it was prepared from
+   */
+  public record AttackGuest(PreparedGuest guest, GuestRequest request) {
+    /** The guest for one attack: the kernel's command line is that of a mitigation. */
+    PreparedGuest with(Mitigation mitigation, String script) {
+      return new PreparedGuest(
+          guest.image(),
+          guest.initrds(),
+          (guest.commandLine() + " " + mitigation.commandLine()).strip(),
+          new Assignment(script, null),
+          guest.unpackedBytes());
+    }
+
+    /** What one would have asked for to get the guest of a mitigation. */
+    GuestRequest requestOf(Mitigation mitigation, String script) {
+      return new GuestRequest(
+          request.kernel(),
+          request.initrd(),
+          request.packages(),
+          request.overlays(),
+          script,
+          (request.append() + " " + mitigation.commandLine()).strip(),
+          null,
+          false);
+    }
+  }
+
+  /**
+   * Fetches, compiles and builds what is missing.
+   *
+   * @param catalog whose set-up programs belong to the guest
+   * @param attacks whose programs do
+   * @param kernel an image or a kernel's .deb; null for the one of the Debian release
+   * @param append more for the command line of the kernel
+   * @throws BadInputException if a program is not there or does not compile
+   */
+  public AttackGuest prepare(
+      AttackCatalog catalog, Collection<Attack> attacks, @Nullable Path kernel, String append) {
+    Set<String> programs = new TreeSet<>(catalog.programs());
+    attacks.forEach(attack -> programs.add(attack.program()));
+    Compiler compiler = new Compiler(cache, progress);
+    Map<String, Overlay.Entry> entries = new TreeMap<>();
+    add(entries, compiler.compile(marks.resolve(MARK_PROGRAM)), MARK_PROGRAM);
+    for (String program : programs) {
+      Path source = sources.resolve(program);
+      if (!Files.isRegularFile(source)) {
+        throw new BadInputException(
+            "%s: expected the C source of an attack or of a program that sets one up, found none"
+                .formatted(source));
+      }
+      add(entries, compiler.compile(source), program);
+    }
+    // Without a command, so that equal guests have equal names of snapshots.
+    GuestRequest request =
+        new GuestRequest(
+            kernel,
+            null,
+            List.of(),
+            List.of(Overlay.folder(cache, entries)),
+            null,
+            append,
+            null,
+            false);
+    return new AttackGuest(preparation.prepare(request), request);
+  }
+
+  private static void add(Map<String, Overlay.Entry> entries, Path program, String source) {
+    String name = source.substring(0, source.length() - ".c".length());
+    try {
+      entries.put(PROGRAM_FOLDER + name, new Overlay.Entry(0755, Files.readAllBytes(program)));
+    } catch (IOException e) {
+      throw new BadInputException("%s: cannot be read: %s".formatted(program, e), e);
+    }
+  }
+
+  /**
+   * What the guest's shell runs: it plants the secret, sets the target up, marks the point from
+   * which the attack counts, and starts the attack without privileges.
+   */
+  static String script(Attack attack, Target target, Secret secret) {
+    return """
+    # The shell has this file open, and nobody else is to read the secret in it.
+    rm -f /.ringfence/command
+    umask 077
+    mkdir -p /root/attack
+    export SECRET=/root/attack/secret BYTES=%d
+    printf '%s' >"$SECRET"
+    (
+      umask 022
+      set -e
+    %s
+    ) >/root/attack/arguments || { echo "failed set-up of %s, status $?"; exit 1; }
+    arguments=$(tr '\\n' ' ' </root/attack/arguments)
+    ringfence-mark begin
+    unprivileged %s --target %s --bytes %d $arguments
+    echo "ended $?"
+    """
+        .formatted(
+            secret.length(),
+            secret.octalEscapes(),
+            (target.setup() + "\n" + attack.setup()).strip().indent(2).stripTrailing(),
+            target.name(),
+            attack.programName(),
+            target.name(),
+            secret.length());
+  }
+}
