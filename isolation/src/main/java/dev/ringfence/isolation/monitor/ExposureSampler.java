@@ -8,6 +8,7 @@ import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
@@ -44,7 +45,27 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
   }
 
   /** What is counted apart. */
-  public record Part(PageKind kind, Owner owner, boolean user) {}
+  public record Part(PageKind kind, Owner owner, boolean user) {
+    /** All parts there can be, at their {@link #index}. */
+    private static final List<Part> ALL = all();
+
+    private static List<Part> all() {
+      List<Part> all = new ArrayList<>();
+      for (PageKind kind : PageKind.values()) {
+        for (Owner owner : Owner.values()) {
+          all.add(new Part(kind, owner, false));
+          all.add(new Part(kind, owner, true));
+        }
+      }
+      return all;
+    }
+
+    /** Place in {@link #ALL}. */
+    @SuppressWarnings("EnumOrdinal") // an index that lives as long as the process
+    private static int index(PageKind kind, Owner owner, boolean user) {
+      return (kind.ordinal() * Owner.values().length + owner.ordinal()) * 2 + (user ? 1 : 0);
+    }
+  }
 
   /** Bytes reachable. */
   public static final class Bytes {
@@ -71,6 +92,13 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
   private final Map<PageKind, Bytes> everything = new EnumMap<>(PageKind.class);
   private final Provenance[] pages;
   private final long[] signatures;
+
+  /**
+   * Pages of one sample by {@link Part#index}. An array, because every page of RAM is counted once
+   * for each policy: with a map a sample of 512 MiB took twice as long.
+   */
+  private final int[] counted = new int[Part.ALL.size()];
+
   private long next;
   private int samples;
   private boolean active;
@@ -150,30 +178,46 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
         signatures[page] = signature;
       }
     }
-    for (Provenance page : pages) {
-      everything.computeIfAbsent(page.kind(), unused -> new Bytes()).now += PageAddress.BYTES;
-    }
-    finish(everything);
+    countEverything();
     for (int i = 0; i < policies.size(); i++) {
       sampleExposure(policies.get(i), processor, exposure.get(i));
       sampleRegions(policies.get(i), regions.get(i));
     }
   }
 
+  private void countEverything() {
+    Arrays.fill(counted, 0);
+    for (Provenance page : pages) {
+      counted[Part.index(page.kind(), Owner.KERNEL, false)]++;
+    }
+    for (int i = 0; i < counted.length; i++) {
+      if (counted[i] > 0) {
+        add(everything, Part.ALL.get(i).kind(), counted[i]);
+      }
+    }
+    finish(everything);
+  }
+
   private void sampleExposure(PolicyRun policy, Processor processor, Map<Part, Bytes> into) {
+    Arrays.fill(counted, 0);
     long mm = monitor.currentMm(policy, processor);
     for (int page = 0; page < pages.length; page++) {
       Provenance provenance = pages[page];
       long frame = PageAddress.frame(physical.addressOfPage(page));
       if (reachable(policy, provenance, frame, mm)) {
-        into.computeIfAbsent(
-                    new Part(provenance.kind(), owner(provenance, mm), isUserData(provenance)),
-                    unused -> new Bytes())
-                .now +=
-            PageAddress.BYTES;
+        counted[Part.index(provenance.kind(), owner(provenance, mm), isUserData(provenance))]++;
+      }
+    }
+    for (int i = 0; i < counted.length; i++) {
+      if (counted[i] > 0) {
+        add(into, Part.ALL.get(i), counted[i]);
       }
     }
     finish(into);
+  }
+
+  private static <K> void add(Map<K, Bytes> into, K part, long pages) {
+    into.computeIfAbsent(part, unused -> new Bytes()).now += pages * PageAddress.BYTES;
   }
 
   private static void finish(Map<?, Bytes> parts) {
