@@ -71,6 +71,7 @@ final class Deviations {
   private static final int X87_C1 = 0x200;
   private static final int X87_C2 = 0x400;
   private static final int X87_C3 = 0x4000;
+  private static final int X87_ERROR_SUMMARY = 0x80;
   private static final boolean AMD = HostFeatures.vendor().equals("AuthenticAMD");
   private static final String X87_POINTERS =
       "AMD APM volume 2, section 11.4.4: FXRSTOR, which sets up a case, and FXSAVE care for FOP, FIP"
@@ -187,11 +188,100 @@ final class Deviations {
               Effect.X87_AT_EXCEPTION,
               0,
               0),
+          new Rule(
+              "flags of a repeated comparison that faults",
+              "SDM volume 2, REP: restored to the state before the instruction; AMD's processors"
+                  + " keep those of the last comparison",
+              Set.of("CMPS", "SCAS"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) ->
+                  AMD && form.repeatPrefix() != 0 && real.flags() == CaseRecord.EXCEPTION),
+          new Rule(
+              "upper halves of registers after no or half a repetition",
+              "SDM volume 2, REP, does not say whether RCX, RSI and RDI are extended by zeros if"
+                  + " the address size is 32 bits and the count is zero or an element faults: Intel's"
+                  + " processors do it",
+              Set.of("MOVS", "STOS", "LODS", "CMPS", "SCAS"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) ->
+                  !AMD
+                      && form.codeWidth() == 64
+                      && form.addressWidth() == 32
+                      && form.repeatPrefix() != 0
+                      && ((int) input.register(1) == 0 || real.flags() == CaseRecord.EXCEPTION)),
+          always(
+              "MMX state at a store that faults",
+              "SDM volume 2, MOVD, MOVQ, MOVNTQ: cause a transition to MMX; whether before a fault"
+                  + " is not said, and vendors differ",
+              Set.of("MOVD", "MOVQ", "MOVNTQ"),
+              Effect.X87_AT_EXCEPTION,
+              0,
+              0),
+          new Rule(
+              "which NaN a dot product gives",
+              "SDM volume 2, DPPS and DPPD: products are added in some order, and which of several"
+                  + " NaNs comes through depends on the implementation",
+              Set.of("DPPS", "DPPD"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) -> !AMD && givesNan(form, input, real)),
+          new Rule(
+              "store that raises an unmasked exception",
+              "SDM volume 2, FST, FIST, FBSTP: with an unmasked exception nothing is stored; whether"
+                  + " a fault of the store is found before is not said",
+              Set.of("FST", "FSTP", "FBSTP", "FIST", "FISTP", "FISTTP"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) ->
+                  !AMD
+                      && real.flags() == CaseRecord.COMPLETED
+                      && (real.getShort(CaseRecord.FX_STATUS) & X87_ERROR_SUMMARY) != 0),
+          new Rule(
+              "first part of a store of ten bytes that faults",
+              "SDM volume 3, section 8.1.1: a store over the end of a page is more than one access;"
+                  + " AMD's processors check both pages first",
+              Set.of("FSTP", "FBSTP"),
+              Effect.BYTES,
+              0,
+              10,
+              (form, input, real) -> !AMD && real.flags() == CaseRecord.EXCEPTION),
+          new Rule(
+              "PTWRITE",
+              "SDM volume 2, PTWRITE: F3 0F AE /4, which only some processors have",
+              Set.of("XSAVE"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) -> !AMD && form.repeatPrefix() == 0xf3),
+          new Rule(
+              "PAUSE with REX.B",
+              "SDM volume 2, PAUSE and XCHG: F3 90 is PAUSE, REX.B makes 90 an exchange with R8;"
+                  + " AMD's processors exchange, Intel's pause",
+              Set.of("PAUSE"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) -> !AMD && hasRexB(input)),
+          new Rule(
+              "push of a segment register with 32 bits",
+              "SDM volume 2, PUSH: recent processors of Intel's write 16 bits and leave the upper"
+                  + " half alone, others write zeros",
+              Set.of("PUSH_SREG"),
+              Effect.CASE,
+              0,
+              0,
+              (form, input, real) -> !AMD && form.operandWidth() == 32),
           always(
               "order of two memory accesses",
               "SDM volume 3, section 7.9: the order of exceptions of equal priority within one"
                   + " instruction depends on the implementation",
-              Set.of("CMPS", "CALL"),
+              Set.of("CMPS", "CALL", "BOUND"),
               Effect.EXCEPTION,
               0,
               0),
@@ -229,32 +319,31 @@ final class Deviations {
               (form, input, real) -> form.operandWidth() == 16),
           new Rule(
               "condition codes with an unmasked exception",
-              "SDM volume 2, FCOM: an unmasked #IA leaves them alone; AMD's processors set them,"
-                  + " and do not where #D is unmasked",
+              "SDM volume 2, FCOM: an unmasked #IA leaves them alone; processors of both vendors"
+                  + " set them, AMD's not where #D is unmasked",
               Set.of(
                   "FCOM", "FCOMP", "FCOMPP", "FUCOM", "FUCOMP", "FUCOMPP", "FICOM", "FICOMP",
                   "FTST"),
               Effect.X87_STATUS,
               X87_C0 | X87_C2 | X87_C3,
               0,
-              (form, input, real) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
+              (form, input, real) -> (input.getShort(CaseRecord.FX) & 3) != 3),
           new Rule(
               "flags with an unmasked x87 exception",
-              "SDM volume 2, FCOMI: an unmasked #IA leaves them alone; AMD's processors set them,"
-                  + " and do not where #D is unmasked",
+              "SDM volume 2, FCOMI: an unmasked #IA leaves them alone; processors of both vendors set"
+                  + " them, AMD's not where #D is unmasked",
               Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
               Effect.FLAGS,
               Flags.STATUS,
               0,
-              (form, input, real) -> AMD && (input.getShort(CaseRecord.FX) & 3) != 3),
-          new Rule(
+              (form, input, real) -> (input.getShort(CaseRecord.FX) & 3) != 3),
+          always(
               "C1 after FCOMI",
-              "SDM volume 2, FCOMI: C1 is set to 0; AMD's processors leave it alone",
+              "SDM volume 2, FCOMI: C1 is set to 0; processors of both vendors leave it alone",
               Set.of("FCOMI", "FCOMIP", "FUCOMI", "FUCOMIP"),
               Effect.X87_STATUS,
               X87_C1,
-              0,
-              (form, input, real) -> AMD),
+              0),
           new Rule(
               "quotient bits of a partial remainder",
               "SDM volume 2, FPREM: C0, C1 and C3 hold bits of the quotient if the reduction is"
@@ -324,6 +413,32 @@ final class Deviations {
 
   static List<Rule> all() {
     return RULES;
+  }
+
+  /** Whether the destination of 0F 3A 40 or 41 has a NaN. */
+  private static boolean givesNan(Form form, CaseRecord input, CaseRecord real) {
+    byte[] code = input.code();
+    int at = 0;
+    while (code[at] != 0x3a) {
+      at++;
+    }
+    int prefix = at >= 2 ? code[at - 2] : 0;
+    int register = (code[at + 2] >>> 3 & 7) + ((prefix & 0xf4) == 0x44 ? 8 : 0);
+    int vector = CaseRecord.FX_VECTORS + 16 * register;
+    for (int i = 0; i < 16; i += 4) {
+      if (form.row().mnemonic().equals("DPPS")
+          ? Float.isNaN(Float.intBitsToFloat(real.getInt(vector + i)))
+          : Double.isNaN(Double.longBitsToDouble(real.getLong(vector + (i & 8))))) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether the byte before a one-byte opcode is a REX prefix with bit 0. */
+  private static boolean hasRexB(CaseRecord input) {
+    byte[] code = input.code();
+    return code.length > 1 && (code[code.length - 2] & 0xf1) == 0x41;
   }
 
   /** Whether ST(0), unless it is no number, is too large for F2XM1 or FYL2XP1. */

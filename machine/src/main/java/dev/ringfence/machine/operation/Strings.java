@@ -3,6 +3,7 @@ package dev.ringfence.machine.operation;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.InstructionBoundary;
 import dev.ringfence.machine.cpu.Processor;
+import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentAccess;
 import dev.ringfence.machine.cpu.SegmentRegister;
@@ -120,6 +121,20 @@ final class Strings {
       element.execute(processor, o);
       return;
     }
+    long result = state.flagResult;
+    long auxiliary = state.flagAuxiliary;
+    try {
+      repeat(processor, state, o, element, bulk);
+    } catch (ProcessorException e) {
+      // SDM volume 2, REP: a fault of CMPS or SCAS restores the flags from before the instruction.
+      state.flagResult = result;
+      state.flagAuxiliary = auxiliary;
+      throw e;
+    }
+  }
+
+  private static void repeat(
+      Processor processor, ProcessorState state, MicroOperation o, Element element, Bulk bulk) {
     int most = InstructionBoundary.trapsEachElement(state) ? 1 : STEP_BYTES / bytes(o);
     boolean bulkPossible = true;
     int done = 0;

@@ -407,9 +407,14 @@ final class SystemLifters {
 
   /**
    * A hint has no architectural effect. Its address is computed for executors that have caches;
-   * like the move of a fence, into a slot that nobody reads.
+   * like the move of a fence, into a slot that nobody reads. In 32-bit code it is not, because that
+   * would check the limit of the segment, and a hint never faults.
    */
   private static void prefetch(Emitter emitter, Instruction i) {
+    if (i.codeWidth() != 64) {
+      emitter.move(emitter.temporary(), 64, Slot.ZERO, 0);
+      return;
+    }
     MicroOperation address = emitter.append(MicroCode.ADDRESS);
     Memory memory = emitter.memory(i, 1, false);
     address.destination = emitter.temporary();

@@ -175,6 +175,7 @@ class ControlRegistersTest {
     f.state.cr4 |= ControlBits.CR4_PCIDE;
     f.processor.memory().contextChanged();
     f.processor.memory().load8(0x5000);
+    f.run("90"); // code and data have TLBs of their own
     f.physical.writeLong(PAGE_TABLES + 0x2000, 0); // not mapped any more, but cached
     rax(PAGE_TABLES | 1L << 63);
     f.run(MOV_CR3_RAX);
