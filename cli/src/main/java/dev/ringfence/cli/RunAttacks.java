@@ -23,8 +23,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The leak matrix of a run: what its policies cost stands beside what they stop. It is smaller than
- * that of the command {@code attack}: one target for each attack, and only attacks that leak on the
- * processor model when nothing is mitigated.
+ * that of the command {@code attack}: the attacks that the catalog names for it, on one target
+ * each, and of them those that leak on the processor model when nothing is mitigated.
  */
 final class RunAttacks {
   private final MachineOptions options;
@@ -62,7 +62,7 @@ final class RunAttacks {
       GuestCache cache = GuestCache.ofUser();
       List<Attack> attacks =
           ExpectedMatrix.shipped()
-              .leakingWithoutMitigation(catalog, AttackedProcessor.of(options.cpuModel()))
+              .leakingWithoutMitigation(catalog.ofRun(), AttackedProcessor.of(options.cpuModel()))
               .stream()
               .map(attack -> attack.on(attack.targets().getFirst()))
               .toList();

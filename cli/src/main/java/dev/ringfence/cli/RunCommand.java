@@ -106,8 +106,8 @@ final class RunCommand implements Callable<Integer> {
   @Option(
       names = "--no-attacks",
       description = {
-        "Leave out the attacks. Default: those that leak on the processor model when nothing is",
-        "mitigated, under no mitigation, the kernel's choice and each policy of the run."
+        "Leave out the attacks. Default: one of each kind that leaks on the processor model,",
+        "under no mitigation, the kernel's choice and each policy of the run."
       })
   private boolean withoutAttacks;
 

@@ -5,11 +5,9 @@ import dev.ringfence.machine.input.NearestNames;
 import dev.ringfence.machine.input.YamlNode;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
@@ -18,8 +16,10 @@ import java.util.regex.Pattern;
  * @param targets in the order of the file
  * @param attacks in the order of the file, which is that of the matrix
  * @param programs C sources in {@code guest/attacks} of programs that set-up commands use
+ * @param ofRun attacks of the smaller matrix that stands beside the costs of a run
  */
-public record AttackCatalog(List<Target> targets, List<Attack> attacks, List<String> programs) {
+public record AttackCatalog(
+    List<Target> targets, List<Attack> attacks, List<String> programs, List<Attack> ofRun) {
   private static final String FILE = "catalog.yaml";
   private static final Pattern NAME = Pattern.compile("[a-z0-9][a-z0-9-]*");
   private static final Pattern PROGRAM = Pattern.compile("[A-Za-z0-9_-]+\\.c");
@@ -35,7 +35,7 @@ public record AttackCatalog(List<Target> targets, List<Attack> attacks, List<Str
 
   private static final double MOST_MILLISECONDS = 100_000;
 
-  private static final List<String> KEYS = List.of("programs", "targets", "attacks");
+  private static final List<String> KEYS = List.of("programs", "targets", "attacks", "run");
   private static final String TARGET = "a target";
   private static final List<String> TARGET_KEYS = List.of("name", "title", "setup");
   private static final String ATTACK = "an attack";
@@ -56,6 +56,7 @@ public record AttackCatalog(List<Target> targets, List<Attack> attacks, List<Str
     targets = List.copyOf(targets);
     attacks = List.copyOf(attacks);
     programs = List.copyOf(programs);
+    ofRun = List.copyOf(ofRun);
   }
 
   /** The attacks that are shipped. */
@@ -80,19 +81,24 @@ public record AttackCatalog(List<Target> targets, List<Attack> attacks, List<Str
       }
     }
     List<Attack> attacks = new ArrayList<>();
-    Set<String> names = new HashSet<>();
+    Map<String, Attack> byName = new LinkedHashMap<>();
     for (YamlNode node : root.require("attacks").list("attacks")) {
       Attack attack = attack(node, targets);
-      if (!names.add(attack.name())) {
+      if (byName.put(attack.name(), attack) != null) {
         throw node.bad("each attack once", attack.name() + " again");
       }
       attacks.add(attack);
     }
+    List<Attack> ofRun =
+        root.find("run")
+            .map(node ->
+                node.list("names of attacks").stream().map(name -> name.oneOf(byName)).toList())
+            .orElse(attacks);
     List<String> programs =
         root.find("programs")
             .map(node -> node.list("C sources").stream().map(AttackCatalog::program).toList())
             .orElse(List.of());
-    return new AttackCatalog(List.copyOf(targets.values()), attacks, programs);
+    return new AttackCatalog(List.copyOf(targets.values()), attacks, programs, ofRun);
   }
 
   private static Target target(YamlNode node) {

@@ -202,12 +202,14 @@ public final class ExpectedMatrix {
   }
 
   /**
-   * Attacks that leak when nothing is mitigated; all if nothing is known of the processor model.
+   * Those of some attacks that leak when nothing is mitigated; all if nothing is known of the
+   * processor model.
    */
-  public List<Attack> leakingWithoutMitigation(AttackCatalog catalog, AttackedProcessor processor) {
+  public List<Attack> leakingWithoutMitigation(
+      List<Attack> candidates, AttackedProcessor processor) {
     Mitigation none =
         MitigationCatalog.shipped().choose(List.of(MitigationCatalog.NONE)).getFirst();
-    return catalog.attacks().stream()
+    return candidates.stream()
         .filter(attack ->
             of(attack, attack.targets().getFirst(), none, processor)
                 .map(expectation -> expectation.outcome() == Outcome.LEAKED)

@@ -96,7 +96,7 @@ final class AttackMatrixTest {
           program: program.c
           targets: [readable, unreadable, guess, endless, unsupported, crash, broken]
           bytes: 16
-          budget-milliseconds: 20
+          budget-milliseconds: 5
           sources: [none]
       """;
 
@@ -157,7 +157,7 @@ final class AttackMatrixTest {
       Cell endless = cell(matrix, "endless", column);
       assertEquals(Cell.NOT_LEAKED, endless.outcome(), endless.toString());
       assertTrue(endless.evidence().end().startsWith("gave up"), endless.toString());
-      assertTrue(endless.evidence().nanoseconds() >= 20_000_000, endless.toString());
+      assertTrue(endless.evidence().nanoseconds() >= 5_000_000, endless.toString());
       Cell unsupported = cell(matrix, "unsupported", column);
       assertEquals(Cell.NOT_APPLICABLE, unsupported.outcome(), unsupported.toString());
       assertEquals("there is no such processor", unsupported.reason());
