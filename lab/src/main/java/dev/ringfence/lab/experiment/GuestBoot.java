@@ -18,10 +18,10 @@ import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.boot.BootFile;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.probe.Probe;
-import dev.ringfence.machine.snapshot.Stateful;
 import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import java.util.function.LongConsumer;
@@ -81,8 +81,9 @@ public final class GuestBoot {
    * @throws GuestTroubleException if the guest does not come up
    */
   public Booted run() {
-    KernelImage image = kernelImage();
-    AllocationHistory allocations = image == null ? null : new AllocationHistory();
+    // To unpack the image and to read its symbols and types takes half a second.
+    Ahead<Optional<KernelImage>> image = Ahead.of("kernel image", this::kernelImage);
+    AllocationHistory allocations = new AllocationHistory();
     BootSnapshots.Start start = start(allocations);
     GuestSession session = start.session();
     session.setUnattended();
@@ -94,7 +95,7 @@ public final class GuestBoot {
     }
   }
 
-  private BootSnapshots.Start start(@Nullable AllocationHistory allocations) {
+  private BootSnapshots.Start start(AllocationHistory allocations) {
     Function<Machine, GuestSession> connect =
         machine ->
             new GuestSession(
@@ -107,24 +108,21 @@ public final class GuestBoot {
     return snapshots == null
         ? BootSnapshots.booting(experiment.guest(), experiment.configuration(), connect)
         : snapshots.start(
-            experiment.guest(), experiment.configuration(), connect, observers(allocations));
+            experiment.guest(), experiment.configuration(), connect, List.of(allocations));
   }
 
-  private static List<Stateful> observers(@Nullable AllocationHistory allocations) {
-    return allocations == null ? List.of() : List.of(allocations);
-  }
-
-  private @Nullable KernelImage kernelImage() {
+  /** The image, or nothing if it cannot be read and no policy needs it. */
+  private Optional<KernelImage> kernelImage() {
     BootFile file = experiment.guest().image().file();
     boolean mustRead = experiment.policies().stream().anyMatch(GuestBoot::looksAtPages);
     try {
       KernelImage image = KernelImage.of(file.bytes(), file.baseName());
       image.symbols();
       image.types();
-      return image;
+      return Optional.of(image);
     } catch (BadInputException e) {
       if (!mustRead) {
-        return null;
+        return Optional.empty();
       }
       throw new BadInputException(
           e.getMessage() + "; without that, --policy kpti and --policy none can be run", e);
@@ -156,11 +154,12 @@ public final class GuestBoot {
    */
   private KernelView boot(
       BootSnapshots.Start start,
-      @Nullable KernelImage image,
-      @Nullable AllocationHistory allocations) {
+      Ahead<Optional<KernelImage>> image,
+      AllocationHistory allocations) {
     GuestSession session = start.session();
     Machine machine = session.machine();
     LinuxKernel[] kernel = {null};
+    boolean unreadable = false;
     boolean[] user = {false};
     Probe firstUser =
         new Probe() {
@@ -173,10 +172,11 @@ public final class GuestBoot {
     if (experiment.ownInitramfs()) {
       machine.probes().add(firstUser);
     }
-    if (start.isFromSnapshot() && image != null) {
-      kernel[0] = new LinuxKernel(image, machine, allocations);
+    if (start.isFromSnapshot()) {
+      kernel[0] = image.get().map(read -> new LinuxKernel(read, machine, allocations)).orElse(null);
+      unreadable = kernel[0] == null;
     } else {
-      session.onUp(() -> kernel[0] = systemIsUp(start, image, kernel[0]));
+      session.onUp(() -> kernel[0] = systemIsUp(start, image.get(), kernel[0]));
     }
     while (experiment.ownInitramfs() ? !user[0] : !session.started()) {
       if (session.advance(STEP).isPresent()) {
@@ -186,8 +186,12 @@ public final class GuestBoot {
       if (interrupted.getAsBoolean()) {
         throw new BadInputException("interrupted while the guest booted: nothing was counted yet");
       }
-      if (kernel[0] == null && image != null && RunningKernel.isUp(machine)) {
-        kernel[0] = new LinuxKernel(image, machine);
+      if (kernel[0] == null && !unreadable) {
+        image.check();
+        if (RunningKernel.isUp(machine)) {
+          kernel[0] = image.get().map(read -> new LinuxKernel(read, machine)).orElse(null);
+          unreadable = kernel[0] == null;
+        }
       }
       progress.accept(machine.instructions());
     }
@@ -202,24 +206,26 @@ public final class GuestBoot {
   /**
    * The guest has come up. From here on the run is as one that goes on from the snapshot: its view
    * of the kernel is made at this point, with what was seen of allocations so far.
+   *
+   * @param image empty if it cannot be read
+   * @param kernel as it was seen so far; null if it was not
    */
   private @Nullable LinuxKernel systemIsUp(
-      BootSnapshots.Start start, @Nullable KernelImage image, @Nullable LinuxKernel kernel) {
-    AllocationHistory allocations = null;
+      BootSnapshots.Start start, Optional<KernelImage> image, @Nullable LinuxKernel kernel) {
+    AllocationHistory allocations = kernel == null ? new AllocationHistory() : kernel.allocations();
     if (kernel != null) {
-      allocations = kernel.allocations();
       kernel.release();
     }
-    if (snapshots != null && (image == null || kernel != null)) {
+    if (snapshots != null && (image.isEmpty() || kernel != null)) {
       snapshots.keep(
           start,
           experiment.request(),
           experiment.guest(),
           experiment.configuration(),
-          observers(allocations));
+          List.of(allocations));
     }
-    return image == null || kernel == null
+    return image.isEmpty() || kernel == null
         ? null
-        : new LinuxKernel(image, start.session().machine(), allocations);
+        : new LinuxKernel(image.get(), start.session().machine(), allocations);
   }
 }

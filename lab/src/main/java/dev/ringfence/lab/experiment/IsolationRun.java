@@ -123,6 +123,12 @@ public final class IsolationRun {
    *     does not have
    */
   public Outcome execute(String version) {
+    Ahead<Manifest> description =
+        Ahead.of(
+            "manifest",
+            () ->
+                Manifest.of(
+                    version, experiment.configuration(), experiment.request(), experiment.guest()));
     GuestBoot.Booted booted =
         new GuestBoot(
                 experiment,
@@ -135,9 +141,7 @@ public final class IsolationRun {
     GuestSession session = booted.session();
     KernelView kernel = booted.kernel();
     try (Machine machine = session.machine()) {
-      Manifest manifest =
-          Manifest.of(version, experiment.configuration(), experiment.request(), experiment.guest())
-              .startedFrom(booted.snapshot());
+      Manifest manifest = description.get().startedFrom(booted.snapshot());
       try (IsolationMonitor monitor =
           new IsolationMonitor(
               machine, kernel, experiment.policies(), experiment.costs().vulnerabilities())) {

@@ -138,7 +138,7 @@ public final class BootFile {
   }
 
   /** SHA-256 of the content, in hexadecimal. */
-  public String sha256() {
+  public synchronized String sha256() {
     String known = sha256;
     if (known == null) {
       known = computeSha256();
