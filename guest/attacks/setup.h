@@ -143,38 +143,61 @@ static inline uint64_t direct_map_address(uint64_t physical)
 	return lowest;
 }
 
+struct kernel_symbol {
+	uint64_t address;
+	char name[128];
+};
+
+/*
+ * The symbol at a place in the list of all, which is sorted by address; NULL behind the last one.
+ * The kernel makes the list as it is read, and that takes long: so it is read once, and no farther
+ * than it has to be.
+ */
+static inline const struct kernel_symbol *kernel_symbol(int index)
+{
+	enum { MORE = 1 << 14 };
+	static FILE *file;
+	static struct kernel_symbol *symbols;
+	static int count;
+	char line[512];
+
+	if (!file && !(file = fopen("/proc/kallsyms", "r")))
+		err(1, "/proc/kallsyms");
+	while (index >= count && fgets(line, sizeof(line), file)) {
+		if (count % MORE == 0)
+			symbols = realloc(symbols, (count + MORE) * sizeof(*symbols));
+		if (!symbols)
+			err(1, "symbols");
+		/* ADDRESS TYPE NAME, and [MODULE] for those of modules */
+		if (sscanf(line, "%lx %*c %127s", &symbols[count].address, symbols[count].name) == 2)
+			count++;
+	}
+	return index < count ? &symbols[index] : NULL;
+}
+
 /*
  * Addresses of functions and variables of the kernel, in the order of the names, and where the
  * symbol behind each begins.
  */
 static inline void kernel_symbols(int count, const char *const *names, uint64_t *starts, uint64_t *ends)
 {
-	FILE *file = fopen("/proc/kallsyms", "r");
-	char line[512];
+	const struct kernel_symbol *symbol;
 	int missing = 2 * count;
 
-	if (!file)
-		err(1, "/proc/kallsyms");
 	memset(starts, 0, count * sizeof(*starts));
 	memset(ends, 0, count * sizeof(*ends));
-	/* The kernel makes the list as it is read, sorted by address; reading all of it takes long. */
-	while (missing && fgets(line, sizeof(line), file)) {
-		uint64_t address = strtoull(line, NULL, 16);
-		char *name = strrchr(line, ' ');
-
-		line[strcspn(line, "\n")] = 0;
+	for (int at = 0; missing && (symbol = kernel_symbol(at)); at++) {
 		for (int i = 0; i < count; i++) {
-			if (starts[i] && !ends[i] && address > starts[i]) {
-				ends[i] = address;
+			if (starts[i] && !ends[i] && symbol->address > starts[i]) {
+				ends[i] = symbol->address;
 				missing--;
 			}
-			if (!starts[i] && name && !strcmp(name + 1, names[i])) {
-				starts[i] = address;
+			if (!starts[i] && !strcmp(symbol->name, names[i])) {
+				starts[i] = symbol->address;
 				missing--;
 			}
 		}
 	}
-	fclose(file);
 	for (int i = 0; i < count; i++) {
 		if (!starts[i] || !ends[i])
 			errx(1, "/proc/kallsyms: expected %s", names[i]);

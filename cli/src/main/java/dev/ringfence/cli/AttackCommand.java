@@ -117,8 +117,7 @@ final class AttackCommand implements Callable<Integer> {
     GuestCache cache = GuestCache.ofUser();
     AttackPreparation.AttackGuest guest =
         new AttackPreparation(cache, new GuestPreparation(cache, this::say), this::say)
-            // All programs, so that one boot serves all choices of attacks.
-            .prepare(catalog, catalog.attacks(), kernel, append);
+            .prepare(catalog, kernel, append);
     BootSnapshots snapshots =
         new BootSnapshots(cache, freshOption.fresh(), Ringfence.Version.RINGFENCE, line -> {});
     List<LeakMatrix> matrices = new ArrayList<>();

@@ -68,8 +68,7 @@ final class RunAttacks {
               .toList();
       AttackPreparation.AttackGuest guest =
           new AttackPreparation(cache, new GuestPreparation(cache, say), say)
-              // All programs, so that the guest is that of the command attack.
-              .prepare(catalog, catalog.attacks(), options.kernel(), options.append());
+              .prepare(catalog, options.kernel(), options.append());
       AttackMatrix matrix =
           new AttackMatrix(
               guest,

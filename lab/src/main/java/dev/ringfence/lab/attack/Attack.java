@@ -10,7 +10,7 @@ import java.util.List;
  * @param description for the reader of a report
  * @param vulnerability the property of a processor that it needs, for people
  * @param program C source in {@code guest/attacks}
- * @param setup shell commands that root runs after those of the target; empty if there are none
+ * @param setup shell commands that root runs before there is a secret; empty if there are none
  * @param targets at least one
  * @param bytes of the secret
  * @param budget nanoseconds of virtual time after which it is taken to have given up

@@ -1,22 +1,32 @@
 package dev.ringfence.lab.attack;
 
+import dev.ringfence.lab.experiment.SavedGuest;
 import dev.ringfence.lab.result.LeakMatrix;
 import dev.ringfence.lab.run.BootSnapshots;
+import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.MachineConfiguration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
+import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.ForkJoinTask;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Runs attacks against mitigations on one processor model, two machines at a time where the host
  * has two processors. A cell depends on nothing but its own inputs, so the order does not matter.
+ *
+ * <p>Cells that are equal up to some point share the way there, as branches of a tree: those of one
+ * command line the boot, of them those of one attack its set-up, of them those of one target the
+ * secret and what is done for the target. Only there do columns with one command line part, the
+ * policies.
  */
 public final class AttackMatrix {
   private final AttackPreparation.AttackGuest guest;
@@ -78,18 +88,7 @@ public final class AttackMatrix {
                 attack.vulnerability(),
                 attack.sources()));
         for (Mitigation mitigation : mitigations) {
-          runs.add(
-              new AttackRun(
-                  attack,
-                  target,
-                  mitigation,
-                  processor,
-                  guest,
-                  configuration,
-                  snapshots,
-                  expected,
-                  seed,
-                  () -> interrupted));
+          runs.add(new AttackRun(attack, target, mitigation, processor, expected));
         }
       }
     }
@@ -117,69 +116,214 @@ public final class AttackMatrix {
   /** The cells that came out before an interruption. */
   private Map<AttackRun, LeakMatrix.Cell> execute(List<AttackRun> runs) {
     Map<AttackRun, LeakMatrix.Cell> cells = new LinkedHashMap<>();
-    // The first of each command line boots, and the others wait for its snapshot.
-    Map<String, List<AttackRun>> byBoot = new LinkedHashMap<>();
+    List<AttackRun> toBeRun = new ArrayList<>();
     for (AttackRun run : runs) {
       Optional<LeakMatrix.Cell> known = run.withoutRun();
       if (known.isPresent()) {
         cells.put(run, known.get());
       } else {
-        byBoot.computeIfAbsent(run.commandLine(), unused -> new ArrayList<>()).add(run);
+        toBeRun.add(run);
       }
     }
+    Results results = new Results(cells, runs.size());
     int threads = Math.clamp(Runtime.getRuntime().availableProcessors(), 1, 2);
-    CountDownLatch left = new CountDownLatch(runs.size() - cells.size());
-    AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
-    try (ExecutorService executor = Executors.newFixedThreadPool(threads)) {
-      class Task implements Runnable {
-        private final AttackRun run;
-        private final List<AttackRun> followers;
-
-        Task(AttackRun run, List<AttackRun> followers) {
-          this.run = run;
-          this.followers = followers;
-        }
-
-        @Override
-        public void run() {
-          try {
-            if (!interrupted) {
-              LeakMatrix.Cell cell = run.execute();
-              if (!interrupted) {
-                done(run, cell, cells, runs.size());
-              }
-            }
-          } catch (Throwable e) { // Whatever it is, it is thrown by the caller's thread.
-            if (!interrupted) {
-              failure.compareAndSet(null, e);
-            }
-            interrupted = true;
-          } finally {
-            followers.forEach(follower -> executor.execute(new Task(follower, List.of())));
-            left.countDown();
-          }
-        }
-      }
-      for (List<AttackRun> same : byBoot.values()) {
-        executor.execute(new Task(same.getFirst(), same.subList(1, same.size())));
-      }
-      left.await();
-    } catch (InterruptedException e) {
-      interrupted = true;
-      Thread.currentThread().interrupt();
+    try (ForkJoinPool pool = new ForkJoinPool(threads)) {
+      pool.invoke(
+          ForkJoinTask.adapt(() ->
+              inParallel(
+                  by(toBeRun, run -> run.mitigation().commandLine()).stream()
+                      .<Runnable>map(same -> () -> new Tree(same, results).grow())
+                      .toList())));
     }
-    switch (failure.get()) {
-      case null -> {}
-      case RuntimeException e -> throw e;
-      case Error e -> throw e;
-      case Throwable e -> throw new IllegalStateException(e);
-    }
+    results.rethrow();
     return cells;
   }
 
-  private synchronized void done(
-      AttackRun run, LeakMatrix.Cell cell, Map<AttackRun, LeakMatrix.Cell> cells, int all) {
-    cells.put(run, cell);
-    progress.done(cell, cells.size(), all);
+  /** Groups runs, in their order. */
+  private static List<List<AttackRun>> by(List<AttackRun> runs, Function<AttackRun, Object> key) {
+    return List.copyOf(
+        runs.stream()
+            .collect(Collectors.groupingBy(key, LinkedHashMap::new, Collectors.toList()))
+            .values());
+  }
+
+  private static void inParallel(List<Runnable> tasks) {
+    ForkJoinTask.invokeAll(tasks.stream().map(ForkJoinTask::adapt).toList());
+  }
+
+  /** Cells that have come out, from all threads. */
+  private final class Results {
+    private final Map<AttackRun, LeakMatrix.Cell> cells;
+    private final int all;
+    private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+
+    Results(Map<AttackRun, LeakMatrix.Cell> cells, int all) {
+      this.cells = cells;
+      this.all = all;
+    }
+
+    synchronized void add(AttackRun run, LeakMatrix.Cell cell) {
+      if (!interrupted) {
+        cells.put(run, cell);
+        progress.done(cell, cells.size(), all);
+      }
+    }
+
+    /**
+     * Does a part, unless there is no point in it. What it throws is thrown by the caller's thread.
+     */
+    void attempt(Runnable part) {
+      if (interrupted) {
+        return;
+      }
+      try {
+        part.run();
+      } catch (Throwable e) {
+        if (!interrupted) {
+          failure.compareAndSet(null, e);
+        }
+        interrupted = true;
+      }
+    }
+
+    void rethrow() {
+      switch (failure.get()) {
+        case null -> {}
+        case RuntimeException e -> throw e;
+        case Error e -> throw e;
+        case Throwable e -> throw new IllegalStateException(e);
+      }
+    }
+  }
+
+  /** The cells of one command line. */
+  private final class Tree {
+    private final List<AttackRun> runs;
+    private final Results results;
+    private final AttackSetup setup;
+
+    /** A branch: an attack with what goes on from a guest. */
+    private record Branch(Attack attack, Consumer<AttackedGuest> way) {}
+
+    /** One step on the way. */
+    private interface Step {
+      void run() throws AttackSetup.SetupFailedException;
+    }
+
+    Tree(List<AttackRun> runs, Results results) {
+      this.runs = runs;
+      this.results = results;
+      this.setup =
+          new AttackSetup(
+              guest,
+              runs.getFirst().mitigation().commandLine(),
+              runs.stream()
+                  .map(run -> run.mitigation().policy())
+                  .filter(Objects::nonNull)
+                  .distinct()
+                  .toList(),
+              configuration,
+              snapshots,
+              () -> interrupted);
+    }
+
+    void grow() {
+      results.attempt(() -> {
+        List<Branch> branches = new ArrayList<>();
+        for (List<AttackRun> same : by(runs, AttackRun::attack)) {
+          Attack attack = same.getFirst().attack();
+          if (attack.setup().isEmpty()) {
+            branches.addAll(targets(same));
+          } else {
+            branches.add(
+                new Branch(
+                    attack,
+                    guest ->
+                        step(
+                            same,
+                            () -> setup.setUp(guest, attack),
+                            () -> part(guest, targets(same)))));
+          }
+        }
+        step(
+            runs,
+            () -> {},
+            () -> {
+              try (AttackedGuest guest = setup.boot(runs.getFirst().attack())) {
+                part(guest, branches);
+              }
+            });
+      });
+    }
+
+    private List<Branch> targets(List<AttackRun> ofAttack) {
+      return by(ofAttack, AttackRun::target).stream().map(this::target).toList();
+    }
+
+    private Branch target(List<AttackRun> same) {
+      Attack attack = same.getFirst().attack();
+      Target target = same.getFirst().target();
+      Secret secret = secret(attack, target);
+      List<Branch> columns =
+          same.stream()
+              .map(run -> new Branch(attack, guest -> results.add(run, run.execute(guest, secret))))
+              .toList();
+      return new Branch(
+          attack,
+          guest ->
+              step(
+                  same,
+                  () -> setup.plant(guest, attack, target, secret),
+                  () -> part(guest, columns)));
+    }
+
+    /** Takes a step and goes on; if the step fails, so have all runs that it is for. */
+    private void step(List<AttackRun> ofRuns, Step step, Runnable then) {
+      String failure;
+      try {
+        step.run();
+        then.run();
+        return;
+      } catch (AttackSetup.SetupFailedException e) {
+        failure = String.valueOf(e.getMessage());
+      } catch (GuestTroubleException e) {
+        failure = AttackedGuest.trouble(e);
+      }
+      for (AttackRun run : ofRuns) {
+        results.add(run, run.failed(failure));
+      }
+    }
+
+    /**
+     * Where branches part: each goes on from here, a single one in the machine that is there,
+     * several from its saved state.
+     */
+    private void part(AttackedGuest guest, List<Branch> branches) {
+      if (branches.size() == 1) {
+        branches.getFirst().way().accept(guest);
+        return;
+      }
+      try (SavedGuest saved = setup.save(guest)) {
+        guest.close();
+        inParallel(
+            branches.stream()
+                .<Runnable>map(branch ->
+                    () ->
+                        results.attempt(() -> {
+                          try (AttackedGuest own = setup.resume(saved, branch.attack())) {
+                            branch.way().accept(own);
+                          }
+                        }))
+                .toList());
+      }
+    }
+  }
+
+  /** The secret is that of an attack on a target; columns share it, as they share the set-up. */
+  private Secret secret(Attack attack, Target target) {
+    return Secret.of(
+        seed,
+        "%s %s %s".formatted(configuration.cpuModel(), attack.name(), target.name()),
+        attack.bytes());
   }
 }

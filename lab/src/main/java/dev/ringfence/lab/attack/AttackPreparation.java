@@ -11,7 +11,6 @@ import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -73,25 +72,25 @@ public final class AttackPreparation {
    * @param request that it was prepared from
    */
   public record AttackGuest(PreparedGuest guest, GuestRequest request) {
-    /** The guest for one attack: the kernel's command line is that of a mitigation. */
-    PreparedGuest with(Mitigation mitigation, String script) {
+    /** The guest on which the kernel's command line has more words, with a command. */
+    PreparedGuest with(String words, String command) {
       return new PreparedGuest(
           guest.image(),
           guest.initrds(),
-          (guest.commandLine() + " " + mitigation.commandLine()).strip(),
-          new Assignment(script, null),
+          (guest.commandLine() + " " + words).strip(),
+          new Assignment(command, null),
           guest.unpackedBytes());
     }
 
-    /** What one would have asked for to get the guest of a mitigation. */
-    GuestRequest requestOf(Mitigation mitigation, String script) {
+    /** What one would have asked for to get that guest. */
+    GuestRequest requestWith(String words, String command) {
       return new GuestRequest(
           request.kernel(),
           request.initrd(),
           request.packages(),
           request.overlays(),
-          script,
-          (request.append() + " " + mitigation.commandLine()).strip(),
+          command,
+          (request.append() + " " + words).strip(),
           null,
           false);
     }
@@ -100,16 +99,15 @@ public final class AttackPreparation {
   /**
    * Fetches, compiles and builds what is missing.
    *
-   * @param catalog whose set-up programs belong to the guest
-   * @param attacks whose programs do
+   * @param catalog whose programs belong to the guest: all of them, so that one boot serves all
+   *     choices of attacks
    * @param kernel an image or a kernel's .deb; null for the one of the Debian release
    * @param append more for the command line of the kernel
    * @throws BadInputException if a program is not there or does not compile
    */
-  public AttackGuest prepare(
-      AttackCatalog catalog, Collection<Attack> attacks, @Nullable Path kernel, String append) {
+  public AttackGuest prepare(AttackCatalog catalog, @Nullable Path kernel, String append) {
     Set<String> programs = new TreeSet<>(catalog.programs());
-    attacks.forEach(attack -> programs.add(attack.program()));
+    catalog.attacks().forEach(attack -> programs.add(attack.program()));
     Compiler compiler = new Compiler(cache, progress);
     Map<String, Overlay.Entry> entries = new TreeMap<>();
     add(entries, compiler.compile(marks.resolve(MARK_PROGRAM)), MARK_PROGRAM);
@@ -143,37 +141,5 @@ public final class AttackPreparation {
     } catch (IOException e) {
       throw new BadInputException("%s: cannot be read: %s".formatted(program, e), e);
     }
-  }
-
-  /**
-   * What the guest's shell runs: it plants the secret, sets the target up, marks the point from
-   * which the attack counts, and starts the attack without privileges.
-   */
-  static String script(Attack attack, Target target, Secret secret) {
-    return """
-    # The shell has this file open, and nobody else is to read the secret in it.
-    rm -f /.ringfence/command
-    umask 077
-    mkdir -p /root/attack
-    export SECRET=/root/attack/secret BYTES=%d
-    printf '%s' >"$SECRET"
-    (
-      umask 022
-      set -e
-    %s
-    ) >/root/attack/arguments || { echo "failed set-up of %s, status $?"; exit 1; }
-    arguments=$(tr '\\n' ' ' </root/attack/arguments)
-    ringfence-mark begin
-    unprivileged %s --target %s --bytes %d $arguments
-    echo "ended $?"
-    """
-        .formatted(
-            secret.length(),
-            secret.octalEscapes(),
-            (target.setup() + "\n" + attack.setup()).strip().indent(2).stripTrailing(),
-            target.name(),
-            attack.programName(),
-            target.name(),
-            secret.length());
   }
 }

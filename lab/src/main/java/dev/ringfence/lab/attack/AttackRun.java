@@ -1,87 +1,53 @@
 package dev.ringfence.lab.attack;
 
-import dev.ringfence.isolation.cost.CostModel;
 import dev.ringfence.isolation.monitor.IsolationMonitor;
-import dev.ringfence.isolation.monitor.KernelView;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.lab.attack.ExpectedMatrix.Expectation;
 import dev.ringfence.lab.attack.ExpectedMatrix.Outcome;
-import dev.ringfence.lab.experiment.Experiment;
-import dev.ringfence.lab.experiment.GuestBoot;
 import dev.ringfence.lab.result.LeakMatrix.Cell;
 import dev.ringfence.lab.result.LeakMatrix.Evidence;
 import dev.ringfence.lab.result.LeakMatrix.Held;
 import dev.ringfence.lab.result.LeakMatrix.TransientLoad;
-import dev.ringfence.lab.run.BootSnapshots;
-import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.Machine;
-import dev.ringfence.machine.MachineConfiguration;
-import dev.ringfence.machine.cpu.Processor;
-import dev.ringfence.machine.probe.Probe;
 import dev.ringfence.silicon.Silicon;
 import dev.ringfence.silicon.TimeBase;
 import dev.ringfence.silicon.model.SiliconModel;
-import java.io.OutputStream;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
-/**
- * One cell of the matrix: a guest from the snapshot of its boot, a secret planted in it, an attack
- * on the processor model's silicon, and the judge's word.
- */
+/** One cell of the matrix: an attack on the processor model's silicon, and the judge's word. */
 final class AttackRun {
-  /** Virtual time between looks at the attack's output and budget, in nanoseconds. */
-  private static final long STEP = 500_000;
-
-  /** Virtual time that the set-up may take: shell commands and a few system calls. */
-  private static final long SETUP_BUDGET = 20_000_000_000L;
-
   private final Attack attack;
   private final Target target;
   private final Mitigation mitigation;
   private final AttackedProcessor processor;
-  private final AttackPreparation.AttackGuest guest;
-  private final MachineConfiguration configuration;
-  private final BootSnapshots snapshots;
   private final @Nullable Expectation expectation;
-  private final long seed;
-  private final BooleanSupplier interrupted;
 
-  /**
-   * @param configuration of the machine, with the processor model
-   * @param snapshots of booted guests
-   * @param seed of the run, from which the secret follows
-   * @param interrupted whether to give up; the cell is not of use then
-   */
   AttackRun(
       Attack attack,
       Target target,
       Mitigation mitigation,
       AttackedProcessor processor,
-      AttackPreparation.AttackGuest guest,
-      MachineConfiguration configuration,
-      BootSnapshots snapshots,
-      ExpectedMatrix expected,
-      long seed,
-      BooleanSupplier interrupted) {
+      ExpectedMatrix expected) {
     this.attack = attack;
     this.target = target;
     this.mitigation = mitigation;
     this.processor = processor;
-    this.guest = guest;
-    this.configuration = configuration;
-    this.snapshots = snapshots;
     this.expectation = expected.of(attack, target, mitigation, processor).orElse(null);
-    this.seed = seed;
-    this.interrupted = interrupted;
   }
 
-  /** What the guest is booted with beyond what all attacks have. */
-  String commandLine() {
-    return mitigation.commandLine();
+  Attack attack() {
+    return attack;
+  }
+
+  Target target() {
+    return target;
+  }
+
+  Mitigation mitigation() {
+    return mitigation;
   }
 
   /** The cell, if attack or mitigation do not apply to the processor; else it must be run. */
@@ -97,22 +63,22 @@ final class AttackRun {
         : Optional.of(cell(Cell.NOT_APPLICABLE, exempt, Evidence.NONE));
   }
 
-  /** Runs the attack. */
-  Cell execute() {
-    Secret secret =
-        Secret.of(
-            seed,
-            "%s %s %s %s"
-                .formatted(processor.model(), attack.name(), target.name(), mitigation.name()),
-            attack.bytes());
-    AttackOutput output = new AttackOutput(attack.bytes());
+  /** The cell, if its set-up did not come to its end. */
+  Cell failed(String reason) {
+    return cell(Cell.FAILED, reason, Evidence.NONE);
+  }
+
+  /**
+   * Runs the attack.
+   *
+   * @param guest in which everything is set up; it is of no use afterwards
+   * @param secret that was planted in it
+   */
+  Cell execute(AttackedGuest guest, Secret secret) {
     try {
-      return judge(secret, output, run(secret, output));
+      return judge(secret, guest.output(), run(guest, secret));
     } catch (GuestTroubleException e) {
-      return cell(
-          Cell.FAILED,
-          "the guest ran into trouble: " + e.getMessage().lines().findFirst().orElse(""),
-          Evidence.NONE);
+      return failed(AttackedGuest.trouble(e));
     }
   }
 
@@ -128,91 +94,35 @@ final class AttackRun {
       long nanoseconds,
       long instructions,
       List<TransientLoad> transientLoads,
-      List<Held> held) {
-    static Course notBegun(String end) {
-      return new Course(end, 0, 0, List.of(), List.of());
-    }
-  }
+      List<Held> held) {}
 
-  private Course run(Secret secret, AttackOutput output) {
-    String script = AttackPreparation.script(attack, target, secret);
+  private Course run(AttackedGuest guest, Secret secret) {
     Policy policy = mitigation.policy();
-    Experiment experiment =
-        new Experiment(
-            attack.name(),
-            attack.title(),
-            guest.with(mitigation, script),
-            guest.requestOf(mitigation, script),
-            configuration,
-            List.of(),
-            false,
-            Long.MAX_VALUE,
-            policy == null ? List.of() : List.of(policy),
-            CostModel.load(processor.model()),
-            false,
-            policy == null);
-    GuestBoot.Booted booted =
-        new GuestBoot(
-                experiment,
-                OutputStream.nullOutputStream(),
-                output,
-                interrupted,
-                instructions -> {},
-                snapshots)
-            .run();
-    GuestSession session = booted.session();
-    try (Machine machine = session.machine()) {
-      if (policy == null) {
-        return attack(machine, session, booted.kernel(), secret, output);
-      }
-      try (IsolationMonitor monitor =
-          new IsolationMonitor(
-              machine, booted.kernel(), List.of(policy), processor.vulnerabilities())) {
-        // Causes of exits are not asked for here, and finding them takes time.
-        monitor.setRecording(false);
-        return attack(machine, session, booted.kernel(), secret, output);
-      }
+    if (policy == null) {
+      return runInDetail(guest, secret);
+    }
+    try (IsolationMonitor monitor =
+        new IsolationMonitor(
+            guest.machine(), guest.kernel(), List.of(policy), processor.vulnerabilities())) {
+      // Causes of exits are not asked for here, and finding them takes time.
+      monitor.setRecording(false);
+      return runInDetail(guest, secret);
     }
   }
 
-  private Course attack(
-      Machine machine,
-      GuestSession session,
-      KernelView kernel,
-      Secret secret,
-      AttackOutput output) {
-    boolean[] begun = {false};
-    Probe mark =
-        new Probe() {
-          @Override
-          public void marked(Processor marking, int operation, long argument) {
-            if (!begun[0]) {
-              begun[0] = true;
-              machine.stopAfterInstruction();
-            }
-          }
-        };
-    machine.probes().add(mark);
-    long setupEnd = machine.nanoseconds() + SETUP_BUDGET;
-    while (!begun[0] && !output.ended()) {
-      if (goOn(session) || machine.nanoseconds() >= setupEnd) {
-        return Course.notBegun("the set-up did not come to its end");
-      }
-    }
-    machine.probes().remove(mark);
-    if (output.ended()) {
-      return Course.notBegun("the set-up failed");
-    }
+  private Course runInDetail(AttackedGuest guest, Secret secret) {
     Silicon silicon = new Silicon(SiliconModel.load(processor.model()), TimeBase.CYCLES);
-    silicon.attach(machine);
+    silicon.attach(guest.machine());
     try (SecretEvidence evidence =
-        new SecretEvidence(machine, silicon, kernel, attack.programName(), secret)) {
-      return attackFromHere(machine, session, output, evidence);
+        new SecretEvidence(
+            guest.machine(), silicon, guest.kernel(), attack.programName(), secret)) {
+      return runToEnd(guest, evidence);
     }
   }
 
-  private Course attackFromHere(
-      Machine machine, GuestSession session, AttackOutput output, SecretEvidence evidence) {
+  private Course runToEnd(AttackedGuest guest, SecretEvidence evidence) {
+    Machine machine = guest.machine();
+    AttackOutput output = guest.output();
     long nanoseconds = machine.nanoseconds();
     long instructions = machine.instructions();
     boolean off = false;
@@ -220,7 +130,7 @@ final class AttackRun {
         && !output.ended()
         && !off
         && machine.nanoseconds() - nanoseconds < attack.budget()) {
-      off = goOn(session);
+      off = guest.goOn();
     }
     String end;
     if (output.done()) {
@@ -240,12 +150,6 @@ final class AttackRun {
         machine.instructions() - instructions,
         evidence.transientLoads(),
         evidence.held());
-  }
-
-  /** Runs the guest for a step; returns whether there is no point in going on. */
-  private boolean goOn(GuestSession session) {
-    Optional<?> stop = session.advance(STEP);
-    return stop.isPresent() || interrupted.getAsBoolean();
   }
 
   private Cell judge(Secret secret, AttackOutput output, Course course) {
@@ -274,7 +178,7 @@ final class AttackRun {
     if (!output.failed().isEmpty()) {
       return cell(Cell.FAILED, output.failed(), evidence);
     }
-    if (course.instructions() == 0 || output.status() > 0 && !output.done()) {
+    if (output.status() > 0 && !output.done()) {
       return cell(Cell.FAILED, course.end(), evidence);
     }
     return cell(Cell.NOT_LEAKED, "", evidence);

@@ -47,6 +47,7 @@ public final class BootSnapshots {
   private static final String SUFFIX = ".snapshot";
   private static final String UNFINISHED = ".new";
 
+  private final GuestCache cache;
   private final Path folder;
   private final boolean fresh;
   private final String version;
@@ -59,10 +60,21 @@ public final class BootSnapshots {
    * @param progress told what happens, one line each
    */
   public BootSnapshots(GuestCache cache, boolean fresh, String version, Consumer<String> progress) {
+    this.cache = cache;
     this.folder = cache.snapshots();
     this.fresh = fresh;
     this.version = version;
     this.progress = progress;
+  }
+
+  /** The version of Ringfence that manifests name. */
+  public String version() {
+    return version;
+  }
+
+  /** A new file for a snapshot that lasts no longer than this process. */
+  public Path temporaryFile() {
+    return cache.temporaryFile(SUFFIX);
   }
 
   /**

@@ -381,7 +381,7 @@ public final class GuestSession implements Stateful {
   }
 
   /** Writes machine, session and what else belongs to them to a file; all go on. */
-  void saveSnapshot(Path file, Manifest manifest, List<Stateful> observers) {
+  public void saveSnapshot(Path file, Manifest manifest, List<Stateful> observers) {
     Snapshot.save(file, machine.configuration(), manifest.toJson(), parts(observers));
   }
 
@@ -391,7 +391,7 @@ public final class GuestSession implements Stateful {
   }
 
   /** Brings machine, session and what else was saved into the state of a snapshot. */
-  void restore(Snapshot snapshot, List<Stateful> observers) {
+  public void restore(Snapshot snapshot, List<Stateful> observers) {
     snapshot.restore(machine.configuration(), parts(observers));
     if (fromStart) {
       for (byte value : bootConsole.toByteArray()) {

@@ -112,7 +112,7 @@ final class AttackMatrixTest {
     GuestCache cache = GuestCache.ofUser();
     AttackPreparation.AttackGuest guest =
         new AttackPreparation(cache, new GuestPreparation(cache, line -> {}), line -> {}, folder)
-            .prepare(catalog, catalog.attacks(), null, "");
+            .prepare(catalog, null, "");
     List<Integer> done = new ArrayList<>();
     LeakMatrix matrix =
         new AttackMatrix(
@@ -166,8 +166,12 @@ final class AttackMatrixTest {
       assertEquals(Cell.FAILED, broken.outcome());
       assertTrue(broken.reason().startsWith("set-up of broken"), broken.toString());
     }
-    assertNotEquals(
+    // Columns share the secret, targets do not.
+    assertEquals(
         cell(matrix, "readable", "none").evidence().secret(),
         cell(matrix, "readable", "google-2025").evidence().secret());
+    assertNotEquals(
+        cell(matrix, "readable", "none").evidence().secret(),
+        cell(matrix, "guess", "none").evidence().secret());
   }
 }

@@ -7,6 +7,9 @@ import dev.ringfence.silicon.buffer.LoadPorts;
 import dev.ringfence.silicon.buffer.StoreBuffer;
 import dev.ringfence.silicon.cache.Cache;
 import dev.ringfence.silicon.execute.TransientLoads;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -30,6 +33,9 @@ public final class SecretTrace implements TransientLoads {
   private static final int LINE_BITS = 6;
   private static final int LINE = 1 << LINE_BITS;
   private static final int PAGE = 4096;
+
+  private static final VarHandle LONGS =
+      MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.nativeOrder());
 
   private record Place(long instruction, Way way) {}
 
@@ -72,13 +78,14 @@ public final class SecretTrace implements TransientLoads {
           "expected a secret of at least 8 bytes, got " + value.length);
     }
     int copies = 0;
+    long first = (long) LONGS.get(value, 0);
     byte[] window = new byte[PAGE + value.length - 1];
     for (int page = 0; page < memory.ramPages(); page++) {
       long at = memory.addressOfPage(page);
       int length = memory.isRam(at, window.length) ? window.length : PAGE;
       memory.read(at, window, 0, length);
       for (int i = 0; i + value.length <= length && i < PAGE; i++) {
-        if (window[i] == value[0]
+        if ((long) LONGS.get(window, i) == first
             && Arrays.equals(window, i, i + value.length, value, 0, value.length)) {
           secret.plant(at + i, value.length);
           copies++;
