@@ -13,14 +13,7 @@ final class MachineOptions {
 
   private static final long DEFAULT_SEED = 1;
 
-  @Option(
-      names = "--kernel",
-      paramLabel = "FILE",
-      description = {
-        "Linux bzImage or kernel .deb; 'boot' also takes Multiboot 1 and ELF images.",
-        "Default: the kernel that linux-image-cloud-amd64 depends on, fetched with apt-get."
-      })
-  private @Nullable Path kernel;
+  @Mixin private KernelOptions kernelOptions = new KernelOptions();
 
   @Option(
       names = "--initrd",
@@ -30,13 +23,6 @@ final class MachineOptions {
         "For 'run' it is the workload itself, from user mode to power-off."
       })
   private @Nullable Path initrd;
-
-  @Option(
-      names = "--append",
-      paramLabel = "TEXT",
-      defaultValue = "",
-      description = "More for the command line of the kernel.")
-  private String append = "";
 
   @Option(
       names = "--memory",
@@ -65,8 +51,12 @@ final class MachineOptions {
 
   @Mixin private TranslationOption translation = new TranslationOption();
 
+  KernelOptions kernelOptions() {
+    return kernelOptions;
+  }
+
   @Nullable Path kernel() {
-    return kernel;
+    return kernelOptions.kernel();
   }
 
   @Nullable Path initrd() {
@@ -74,7 +64,7 @@ final class MachineOptions {
   }
 
   String append() {
-    return append;
+    return kernelOptions.append();
   }
 
   String cpuModel() {
@@ -104,9 +94,9 @@ final class MachineOptions {
 
   /** Whether anything was chosen that a saved machine already settles. */
   boolean chosen() {
-    return kernel != null
+    return kernel() != null
         || initrd != null
-        || !append.isEmpty()
+        || !append().isEmpty()
         || memory != null
         || !cpuModel.equals(MachineConfiguration.DEFAULT_CPU_MODEL)
         || seed != DEFAULT_SEED;

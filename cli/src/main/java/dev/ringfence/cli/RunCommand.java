@@ -27,14 +27,11 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -62,9 +59,6 @@ import picocli.CommandLine.Spec;
       "Workloads: docs/workloads.md. Policies: docs/policies.md."
     })
 final class RunCommand implements Callable<Integer> {
-  /** How long results may take to be written after Ctrl-C. */
-  private static final int SECONDS_TO_WRITE = 60;
-
   @Spec private CommandSpec spec;
 
   @Parameters(
@@ -89,11 +83,7 @@ final class RunCommand implements Callable<Integer> {
       description = "Costs of another processor model, or a YAML file. Default: those of --cpu.")
   private @Nullable String costs;
 
-  @Option(
-      names = "--out",
-      paramLabel = "DIR",
-      description = "Where run.json and report.html go. Default: runs/WORKLOAD.")
-  private @Nullable Path folder;
+  @Mixin private OutputOption outputOption = new OutputOption();
 
   @Option(names = "--audit", description = "Walk every restricted table at every enter.")
   private boolean audit;
@@ -125,9 +115,7 @@ final class RunCommand implements Callable<Integer> {
     for (String name : policies.isEmpty() ? Policy.builtIn() : policies) {
       chosen.add(Policy.load(name));
     }
-    if (folder != null) {
-      checkFolder(folder);
-    }
+    outputOption.check();
     CpuModel processor = CpuModel.load(machineOptions.cpuModel());
     CostModel model = CostModel.load(costs == null ? processor.name() : costs);
     GuestCache cache = GuestCache.ofUser();
@@ -136,9 +124,7 @@ final class RunCommand implements Callable<Integer> {
         machineOptions.initrd() == null
             ? ofWorkload(cache, preparation, chosen, model)
             : ofInitramfs(preparation, chosen, model);
-    Path out = folder == null ? Path.of("runs", experiment.name()) : folder;
-    checkFolder(out);
-    return run(experiment, out);
+    return run(experiment, outputOption.folder(experiment.name()));
   }
 
   private Experiment ofWorkload(
@@ -203,21 +189,6 @@ final class RunCommand implements Callable<Integer> {
     return (mitigations + machineOptions.append()).strip();
   }
 
-  private static void checkFolder(Path out) {
-    try {
-      Files.createDirectories(out);
-    } catch (IOException e) {
-      throw new BadInputException(
-          "--out %s: expected a folder that can be written, found %s"
-              .formatted(out, BadInputException.reason(e)),
-          e);
-    }
-    if (!Files.isWritable(out)) {
-      throw new BadInputException(
-          "--out %s: expected a folder that can be written, found one that cannot".formatted(out));
-    }
-  }
-
   private int run(Experiment experiment, Path out) {
     RunProgress progress = new RunProgress(spec.commandLine().getErr());
     OutputStream nowhere = OutputStream.nullOutputStream();
@@ -231,22 +202,18 @@ final class RunCommand implements Callable<Integer> {
             new BootSnapshots(
                 GuestCache.ofUser(), freshOption.fresh(), Ringfence.Version.RINGFENCE, this::say));
     run.setProfiling(profileOption.profile());
-    RunAttacks attacks =
-        new RunAttacks(machineOptions, freshOption.fresh(), spec.commandLine().getErr(), this::say);
-    CountDownLatch written = new CountDownLatch(1);
-    Thread onInterrupt =
-        new Thread(() -> {
+    MatrixRunner runner =
+        new MatrixRunner(
+            machineOptions.kernelOptions(),
+            freshOption.fresh(),
+            spec.commandLine().getErr(),
+            this::say);
+    RunAttacks attacks = new RunAttacks(machineOptions, runner, this::say);
+    try (InterruptHook _ =
+        new InterruptHook(() -> {
           run.interrupt();
-          attacks.interrupt();
-          try {
-            // The JVM ends when this returns, so what was counted is written first.
-            boolean unused = written.await(SECONDS_TO_WRITE, TimeUnit.SECONDS);
-          } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-          }
-        });
-    Runtime.getRuntime().addShutdownHook(onInterrupt);
-    try {
+          runner.interrupt();
+        })) {
       long start = System.nanoTime();
       IsolationRun.Outcome outcome = run.execute(Ringfence.Version.RINGFENCE);
       progress.clear();
@@ -271,12 +238,6 @@ final class RunCommand implements Callable<Integer> {
       return outcome.result().state().equals("complete") ? ExitStatus.OK : incomplete(outcome);
     } finally {
       progress.clear();
-      written.countDown();
-      try {
-        Runtime.getRuntime().removeShutdownHook(onInterrupt);
-      } catch (IllegalStateException e) {
-        // Interrupted: the hook runs already.
-      }
     }
   }
 

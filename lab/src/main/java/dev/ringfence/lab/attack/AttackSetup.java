@@ -7,6 +7,7 @@ import dev.ringfence.lab.experiment.GuestBoot;
 import dev.ringfence.lab.experiment.SavedGuest;
 import dev.ringfence.lab.guest.Assignment;
 import dev.ringfence.lab.run.BootSnapshots;
+import dev.ringfence.lab.workload.Workload;
 import dev.ringfence.machine.ConsolePort;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.MachineConfiguration;
@@ -26,7 +27,7 @@ import java.util.function.BooleanSupplier;
  */
 final class AttackSetup {
   /** Virtual time that a step may take: shell commands and a few system calls. */
-  private static final long STEP_BUDGET = 20_000_000_000L;
+  private static final long STEP_BUDGET = 5_000_000_000L;
 
   private static final String COMMAND =
       """
@@ -78,7 +79,7 @@ final class AttackSetup {
             configuration,
             List.of(),
             false,
-            Long.MAX_VALUE,
+            Workload.DEFAULT_MAXIMUM_INSTRUCTIONS,
             policies,
             CostModel.load(configuration.cpuModel()),
             false,

@@ -15,6 +15,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -101,34 +103,30 @@ final class AttackMatrixTest {
       """;
 
   private static final long SEED = 20;
-  @TempDir private Path folder;
+  private static final List<Mitigation> COLUMNS =
+      MitigationCatalog.shipped().choose(List.of("none", "google-2025"));
 
-  private LeakMatrix run(long seed) throws IOException {
+  @TempDir private static Path folder;
+  private static AttackCatalog catalog;
+
+  @BeforeAll
+  static void writePrograms() throws IOException {
     Files.writeString(folder.resolve("program.c"), PROGRAM);
     Files.copy(
         Path.of(System.getProperty("ringfence.root"), "guest", "attacks", "unprivileged.c"),
         folder.resolve("unprivileged.c"));
-    AttackCatalog catalog = AttackCatalog.parse(CATALOG, "test");
+    catalog = AttackCatalog.parse(CATALOG, "test");
+  }
+
+  private static AttackMatrix matrix(AttackMatrix.Progress progress) {
     GuestCache cache = GuestCache.ofUser();
-    AttackPreparation.AttackGuest guest =
+    return new AttackMatrix(
         new AttackPreparation(cache, new GuestPreparation(cache, line -> {}), line -> {}, folder)
-            .prepare(catalog, null, "");
-    List<Integer> done = new ArrayList<>();
-    LeakMatrix matrix =
-        new AttackMatrix(
-                guest,
-                MachineConfiguration.of(128L << 20, 1),
-                new BootSnapshots(
-                    new GuestCache(folder.resolve("cache")), false, "test", line -> {}),
-                seed,
-                (cell, count, all) -> done.add(count))
-            .execute(
-                catalog.attacks(),
-                MitigationCatalog.shipped().choose(List.of("none", "google-2025")));
-    assertEquals(14, matrix.cells().size());
-    assertEquals(14, done.size());
-    assertEquals(LeakMatrix.COMPLETE, matrix.state());
-    return matrix;
+            .prepare(catalog, null, ""),
+        MachineConfiguration.of(128L << 20, 1),
+        new BootSnapshots(new GuestCache(folder.resolve("cache")), false, "test", line -> {}),
+        SEED,
+        progress);
   }
 
   private static Cell cell(LeakMatrix matrix, String target, String column) {
@@ -139,8 +137,13 @@ final class AttackMatrixTest {
   }
 
   @Test
-  void programsAreJudgedByWhatTheyTellAndNotByHowTheyEnd() throws IOException {
-    LeakMatrix matrix = run(SEED);
+  void programsAreJudgedByWhatTheyTellAndNotByHowTheyEnd() {
+    List<Integer> done = new ArrayList<>();
+    LeakMatrix matrix =
+        matrix((cell, count, all) -> done.add(count)).execute(catalog.attacks(), COLUMNS);
+    assertEquals(14, matrix.cells().size());
+    assertEquals(14, done.size());
+    assertEquals(LeakMatrix.COMPLETE, matrix.state());
     for (String column : List.of("none", "google-2025")) {
       Cell readable = cell(matrix, "readable", column);
       assertEquals(Cell.LEAKED, readable.outcome(), readable.toString());
@@ -173,5 +176,23 @@ final class AttackMatrixTest {
     assertNotEquals(
         cell(matrix, "readable", "none").evidence().secret(),
         cell(matrix, "guess", "none").evidence().secret());
+  }
+
+  @Test
+  void anInterruptedMatrixHasTheCellsThatWereDone() {
+    List<Cell> done = new ArrayList<>();
+    AttackMatrix[] matrix = new AttackMatrix[1];
+    matrix[0] =
+        matrix((cell, count, all) -> {
+          done.add(cell);
+          if (count == 3) {
+            matrix[0].interrupt();
+          }
+        });
+    LeakMatrix leaks = matrix[0].execute(catalog.attacks(), COLUMNS);
+    assertEquals(LeakMatrix.PARTIAL, leaks.state());
+    assertEquals("interrupted", leaks.reason());
+    assertEquals(3, done.size());
+    assertEquals(Set.copyOf(done), Set.copyOf(leaks.cells()));
   }
 }
