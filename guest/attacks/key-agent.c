@@ -15,10 +15,11 @@
 #include <sys/mman.h>
 
 #include "bpf.h"
+#include "record.h"
 
 enum {
 	MOST_BYTES = 64,
-	KEY = 256,		/* offsets in the value of the map */
+	KEY = 256 + MARK_BYTES,	/* offsets in the value of the map */
 	COPY = 2048,
 	SYSTEM_CALL = SYS_getpgid,
 	ORIGINAL_RAX = 0x78,	/* of struct pt_regs */
@@ -39,6 +40,7 @@ int main(int argc, char **argv)
 	if (value == MAP_FAILED)
 		err(1, "mmap");
 	memset(value, 0, PAGE);
+	put_mark(value + KEY);
 	size = read_file(argv[2], value + KEY, MOST_BYTES);
 
 	/* The tracepoint sys_exit has two arguments, the user's registers and the result. */

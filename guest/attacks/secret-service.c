@@ -4,7 +4,7 @@
  *   secret-service --target process|page-cache --secret FILE
  *
  * process     it keeps the secret in its memory and compares it with what it is sent
- * page-cache  it reads the secret anew from a file that only root may read, then compares
+ * page-cache  it keeps the secret in a file that only root may read, and reads it anew each time
  *
  * Prints where the kernel's direct map has the secret (--address), its physical address (--physical)
  * and the service (--service).
@@ -15,13 +15,14 @@
 #include <getopt.h>
 #include <sys/mman.h>
 
+#include "record.h"
 #include "service.h"
 
-enum { HEADER = 0x340, MOST_BYTES = 2048 };
+enum { HEADER = 0x340 + MARK_BYTES, MOST_BYTES = 2048 };
 
 static const char path[] = "/tmp/secret-service";
 
-/* The secret has a header before it, as records have, so no byte of it is the first of the page. */
+/* The secret is behind a header, so no byte of it is the first of the page or of a line. */
 static uint8_t record[PAGE] __attribute__((aligned(PAGE)));
 
 /* Whether 16 bytes from a place on are all the guess, compared at once, as C libraries do it. */
@@ -30,6 +31,20 @@ static int matches(const uint8_t *bytes, uint8_t guess)
 	__m128i part = _mm_loadu_si128((const __m128i *)bytes);
 
 	return _mm_movemask_epi8(_mm_cmpeq_epi8(part, _mm_set1_epi8(guess))) == 0xffff;
+}
+
+/* Makes a file of the record, beside another file; returns it to be read. */
+static int write_record(const char *beside, int bytes)
+{
+	char name[256];
+	int file;
+
+	snprintf(name, sizeof(name), "%s.record", beside);
+	file = checked(open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600), name);
+	if (write(file, record, bytes) != bytes)
+		err(1, "%s", name);
+	close(file);
+	return checked(open(name, O_RDONLY), name);
 }
 
 /* A pipe in the file system that everybody may use. */
@@ -67,18 +82,17 @@ int main(int argc, char **argv)
 	if (!target || !secret)
 		errx(2, "expected --target process|page-cache and --secret FILE");
 
+	size = read_file(secret, record + HEADER, MOST_BYTES);
+	put_mark(record + HEADER);
 	if (!strcmp(target, "process")) {
-		size = read_file(secret, record + HEADER, MOST_BYTES);
-		/* Its pages of the file cache are not what is to leak. */
-		memset(record, '#', HEADER);
 		place = record + HEADER;
 		file = -1;
 	} else if (!strcmp(target, "page-cache")) {
-		file = checked(open(secret, O_RDONLY), secret);
-		size = checked(pread(file, record + HEADER, MOST_BYTES, 0), secret);
+		file = write_record(secret, HEADER + size);
 		place = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
 		if (place == MAP_FAILED)
 			err(1, "%s", secret);
+		place += HEADER;
 		/* Read, so that the page is mapped. */
 		(void)*(volatile const uint8_t *)place;
 	} else {
@@ -87,14 +101,14 @@ int main(int argc, char **argv)
 	printf("--address %#lx --physical %#lx --service %s", direct_map_address(physical_address(place)),
 	       physical_address(place), path);
 	if (file >= 0)
-		munmap((void *)place, PAGE);
+		munmap((void *)(place - HEADER), PAGE);
 	requests = make_pipe(path, REQUESTS);
 	answers = make_pipe(path, ANSWERS);
 	to_background();
 	while (read(requests, &request, sizeof(request)) == sizeof(request)) {
 		uint8_t answer = 0;
 
-		if (file >= 0 && pread(file, record + HEADER, size, 0) < 0)
+		if (file >= 0 && pread(file, record + HEADER - MARK_BYTES, MARK_BYTES + size, HEADER - MARK_BYTES) < 0)
 			return 1;
 		if (request.place >= -HEADER && request.place < size)
 			answer = matches(record + HEADER + request.place, request.guess);

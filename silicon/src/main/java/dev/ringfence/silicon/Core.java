@@ -108,6 +108,19 @@ public final class Core {
     return codeTranslations;
   }
 
+  /** Forgets the translations of a page, in an address space and global ones. */
+  public void forgetTranslation(long linear, int space) {
+    dataTranslations.forget(linear, space);
+    codeTranslations.forget(linear, space);
+    dataTranslations.forget(linear, TranslationTimes.GLOBAL_SPACE);
+  }
+
+  /** Forgets all translations. */
+  public void forgetTranslations() {
+    dataTranslations.clear();
+    codeTranslations.clear();
+  }
+
   public FillBuffers fillBuffers() {
     return fillBuffers;
   }

@@ -29,8 +29,7 @@ final class CoreControls implements Microarchitecture {
   @Override
   public void writeRoot(long root, int pcid, boolean keepTranslations) {
     if (!keepTranslations) {
-      core.dataTranslations().clear();
-      core.codeTranslations().clear();
+      core.forgetTranslations();
     }
     takes("write-root");
   }

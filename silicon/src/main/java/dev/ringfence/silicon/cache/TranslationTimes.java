@@ -19,6 +19,9 @@ public final class TranslationTimes {
   /** The second level has it. */
   public static final int SECOND_LEVEL = -1;
 
+  /** Number of the address space of pages that all address spaces have. */
+  public static final int GLOBAL_SPACE = 1023;
+
   private static final int PAGE_BITS = 12;
   private static final int TABLE_BITS = 9;
   private static final int LEVELS = 4;
@@ -82,7 +85,10 @@ public final class TranslationTimes {
     return linear << 16 >>> 16 + bits | (long) space << SPACE_SHIFT;
   }
 
-  /** INVLPG: forgets a page's translation in a space, and the upper levels of all spaces. */
+  /**
+   * Forgets a page's translation in a space, and the upper levels of all spaces (SDM volume 3,
+   * 4.10.4.1, INVLPG).
+   */
   public void forget(long linear, int space) {
     long key = key(linear, PAGE_BITS, space);
     firstLevel.remove(key);

@@ -801,10 +801,42 @@ public final class DetailedExecutor implements Executor {
     }
   }
 
+  private long pagingModes() {
+    return state.cr0 ^ state.cr4 << 32;
+  }
+
+  /**
+   * What an instruction has invalidated (SDM volume 3, 4.10.4.1). Where those of one address space
+   * go, nothing has to be done: it has another number afterwards. A write of CR3 so keeps those of
+   * global pages, and one with bit 63 set all of them.
+   *
+   * @param before {@link #pagingModes} before it
+   */
+  private void translationsMayGo(MicroOperation o, int kind, long before) {
+    switch (kind) {
+      case Kind.PAGE_TRANSLATION -> {
+        core.forgetTranslation(linear(state.r, o), (int) processor.memory().context >>> 2);
+        fetch.forget();
+      }
+      case Kind.TRANSLATIONS -> {
+        core.forgetTranslations();
+        fetch.forget();
+      }
+      case Kind.CONTROL_REGISTER -> {
+        if (pagingModes() != before) {
+          core.forgetTranslations();
+        }
+        fetch.forget();
+      }
+      default -> {}
+    }
+  }
+
   /** An instruction of many micro-operations that this model does not have: it executes alone. */
   private long microcode(MicroOperation o, int kind, long start, long latency) {
     time.setTimeStamp(start);
     long before = processor.time();
+    long modes = pagingModes();
     long done = helperAccesses.during(o, processor, start + latency);
     done += time.cycles(processor.time() - before) + core.takeOwed(thread);
     branches.modeMayHaveChanged();
@@ -812,11 +844,7 @@ public final class DetailedExecutor implements Executor {
       board.ready[slot] = done;
     }
     board.ready[TimedBlock.FLAGS] = done;
-    if (kind == Kind.TRANSLATIONS) {
-      core.dataTranslations().clear();
-      core.codeTranslations().clear();
-      fetch.forget();
-    }
+    translationsMayGo(o, kind, modes);
     if (kind != Kind.MICROCODE && kind != Kind.LOCKED) {
       board.drain(done);
     }

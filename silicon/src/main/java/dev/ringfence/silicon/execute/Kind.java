@@ -64,7 +64,7 @@ final class Kind {
   /** A jump that ends a block without an instruction of its own. */
   static final int FALL_THROUGH = 18;
 
-  /** INVLPG, INVPCID and writes of CR3 and CR4: serializing, and translations go. */
+  /** INVPCID: serializing, and translations go. */
   static final int TRANSLATIONS = 19;
 
   /**
@@ -72,6 +72,12 @@ final class Kind {
    * Linux has a fence of its own behind STAC where that matters (__uaccess_begin_nospec).
    */
   static final int ACCESS_FLAG = 20;
+
+  /** INVLPG: serializing, and translations of one page go. */
+  static final int PAGE_TRANSLATION = 21;
+
+  /** Moves to and from control registers: serializing, and translations may go. */
+  static final int CONTROL_REGISTER = 22;
 
   private Kind() {}
 
@@ -88,7 +94,9 @@ final class Kind {
       case "CLFLUSH", "CLFLUSHOPT" -> FLUSH_LINE;
       case "CLWB" -> WRITE_BACK_LINE;
       case "INVD", "WBINVD" -> FLUSH_CACHES;
-      case "INVLPG", "INVPCID", "MOV_CR" -> TRANSLATIONS;
+      case "INVLPG" -> PAGE_TRANSLATION;
+      case "INVPCID" -> TRANSLATIONS;
+      case "MOV_CR" -> CONTROL_REGISTER;
       case "MOVNTI", "MOVNTDQ", "MOVNTPS", "MOVNTPD", "MOVNTQ" -> STREAMING_STORE;
       case "XBEGIN" -> TRANSACTION;
       case "PAUSE" -> PAUSE;

@@ -40,7 +40,12 @@ final class Latencies {
       case Kind.TIME_STAMP, Kind.TIME_STAMP_ORDERED -> of("time-stamp");
       case Kind.LOCKED -> of("lock");
       case Kind.FLUSH_LINE, Kind.WRITE_BACK_LINE -> of("flush-line");
-      case Kind.SERIALIZING, Kind.TRANSLATIONS, Kind.FLUSH_CACHES -> serializing(o);
+      case Kind.SERIALIZING,
+          Kind.TRANSLATIONS,
+          Kind.PAGE_TRANSLATION,
+          Kind.CONTROL_REGISTER,
+          Kind.FLUSH_CACHES ->
+          serializing(o);
       case Kind.MICROCODE -> microcode(o);
       case Kind.ACCESS_FLAG -> SHORT_SEQUENCE;
       case Kind.LOAD_FENCE, Kind.MEMORY_FENCE, Kind.STORE_FENCE -> of("fence");

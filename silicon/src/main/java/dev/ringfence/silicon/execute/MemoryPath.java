@@ -31,9 +31,6 @@ final class MemoryPath {
    */
   private static final int ALIAS_PENALTY = 5;
 
-  /** Address space of pages that all address spaces have. */
-  private static final int GLOBAL_SPACE = 1023;
-
   private final int thread;
   private final TranslatedMemory memory;
   private final PhysicalMemory physicalMemory;
@@ -104,7 +101,8 @@ final class MemoryPath {
   /** Translates a data address that is mapped: returns when the physical address is known. */
   long translated(long linear, long now) {
     boolean upper = linear < 0;
-    int space = upper && upperHalfGlobal ? GLOBAL_SPACE : (int) memory.context >>> 2;
+    int space =
+        upper && upperHalfGlobal ? TranslationTimes.GLOBAL_SPACE : (int) memory.context >>> 2;
     int steps = translations.translate(linear, space);
     if (steps == TranslationTimes.FIRST_LEVEL) {
       return now;

@@ -112,7 +112,7 @@ final class StaleData {
       }
       case NOT_CANONICAL, PERMITTED -> {}
     }
-    return ofBuffers(linear, bytes, instruction) || nothing();
+    return ofVulnerableBuffers(linear, bytes, instruction) || nothing();
   }
 
   private void tell(long instruction, Way way, long physical, int bytes) {
@@ -133,12 +133,15 @@ final class StaleData {
 
   /** A load that needs an assist of the microcode, to set an accessed bit. */
   boolean ofAssist(long linear, int bytes, long instruction) {
-    return ofBuffers(linear, bytes, instruction) || nothing();
+    return ofVulnerableBuffers(linear, bytes, instruction) || nothing();
   }
 
-  /** A load of a transaction that has been aborted while it was under way. */
+  /**
+   * A load of a transaction that has been aborted while it was under way: from all buffers, also on
+   * processors whose faulting loads receive nothing from them (tsx_async_abort.rst).
+   */
   boolean ofAbort(long linear, int bytes, long instruction) {
-    return forwarding.transactionAbort() && ofBuffers(linear, bytes, instruction);
+    return forwarding.transactionAbort() && ofBuffers(linear, bytes, instruction, true, true, true);
   }
 
   private boolean nothing() {
@@ -168,8 +171,19 @@ final class StaleData {
     return true;
   }
 
-  private boolean ofBuffers(long linear, int bytes, long instruction) {
-    if (forwarding.storeBuffer()) {
+  private boolean ofVulnerableBuffers(long linear, int bytes, long instruction) {
+    return ofBuffers(
+        linear,
+        bytes,
+        instruction,
+        forwarding.storeBuffer(),
+        forwarding.loadPorts(),
+        forwarding.fillBuffers());
+  }
+
+  private boolean ofBuffers(
+      long linear, int bytes, long instruction, boolean stores, boolean ports, boolean fills) {
+    if (stores) {
       int entry = storeBuffer.sample(thread, linear);
       if (entry != StoreBuffer.NONE) {
         int from = (int) (linear & 0xfff) - (int) (storeBuffer.linear(entry) & 0xfff);
@@ -181,11 +195,11 @@ final class StaleData {
     }
     boolean wide =
         bytes > LoadPorts.HALF || (linear & MemoryPath.LINE - 1) + bytes > MemoryPath.LINE;
-    if (wide && forwarding.loadPorts()) {
-      boolean ports = portsNext || !forwarding.fillBuffers();
+    if (wide && ports) {
+      boolean turn = portsNext || !fills;
       portsNext = !portsNext;
-      int port = ports ? loadPorts.sample() : 0;
-      if (ports && loadPorts.bytes(port) > 0) {
+      int port = turn ? loadPorts.sample() : 0;
+      if (turn && loadPorts.bytes(port) > 0) {
         low = cut(loadPorts.low(port), bytes);
         high = loadPorts.high(port);
         tell(instruction, Way.LOAD_PORT, loadPorts.source(port), Math.min(bytes, LoadPorts.HALF));
@@ -195,7 +209,7 @@ final class StaleData {
         return true;
       }
     }
-    if (forwarding.fillBuffers()) {
+    if (fills) {
       int entry = fillBuffers.sample();
       if (entry != FillBuffers.NONE) {
         int offset = (int) linear & MemoryPath.LINE - 1;

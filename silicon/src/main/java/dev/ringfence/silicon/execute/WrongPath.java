@@ -439,6 +439,8 @@ final class WrongPath {
       case Kind.MEMORY_FENCE,
           Kind.SERIALIZING,
           Kind.TRANSLATIONS,
+          Kind.PAGE_TRANSLATION,
+          Kind.CONTROL_REGISTER,
           Kind.FLUSH_CACHES,
           Kind.MICROCODE,
           Kind.TRANSACTION,

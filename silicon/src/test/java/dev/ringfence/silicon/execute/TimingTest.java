@@ -22,6 +22,9 @@ import org.junit.jupiter.api.Test;
 class TimingTest {
   private static final SiliconModel MODEL = SiliconModel.load("skylake-server");
 
+  /** A walk takes at least these cycles: four entries from the first level. */
+  private static final long WALK = 4L * MODEL.caches().l1Data().latency();
+
   /** Cycles that code takes between two readings of the time, fenced; less those of no code. */
   private static long cycles(Assembler before, Assembler measured) {
     return measured(before, measured) - measured(new Assembler(), new Assembler());
@@ -131,5 +134,19 @@ class TimingTest {
       bare.run(code);
       assertTrue(bare.state.r[R8] == 0 && bare.state.r[R14] > 1000);
     }
+  }
+
+  /** SDM volume 3, 4.10.4.1. */
+  @Test
+  void translationsGoWithInvlpgAndWritesOfCr3() {
+    long hit = MODEL.caches().l1Data().latency();
+    Assembler readControl = load().bytes(0x0f, 0x20, 0xd0); // mov rax, cr2
+    assertNear(hit, cycles(readControl, load()));
+    Assembler otherPage = load().bytes(0x0f, 0x01, 0xbf, 0x00, 0x10, 0x00, 0x00);
+    assertTrue(cycles(otherPage, load()) < hit + WALK, "invlpg [rdi + 4096]");
+    Assembler page = load().bytes(0x0f, 0x01, 0x3f);
+    assertTrue(cycles(page, load()) >= hit + WALK, "invlpg [rdi]");
+    Assembler writeRoot = load().bytes(0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8);
+    assertTrue(cycles(writeRoot, load()) >= hit + WALK, "mov rax, cr3; mov cr3, rax");
   }
 }

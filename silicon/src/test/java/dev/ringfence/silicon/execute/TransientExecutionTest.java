@@ -304,4 +304,32 @@ class TransientExecutionTest {
       assertEquals(SECRET, bare.probed());
     }
   }
+
+  /** tsx_async_abort.rst: also where faulting loads receive nothing from the buffers. */
+  @Test
+  void fillBuffersForwardToLoadsOfAnAbortedTransaction() {
+    Forwarding abort = new Forwarding(false, false, false, false, false, true, false, false);
+    assertTrue(secretComesByAbort(abort));
+    assertFalse(secretComesByAbort(NONE));
+  }
+
+  private static boolean secretComesByAbort(Forwarding forwarding) {
+    Assumptions.assumeTrue(CpuModel.load(MODEL.name()).has("RTM"));
+    try (BareCore bare = core(forwarding)) {
+      for (int i = 0; i < 64; i++) {
+        bare.memory.writeByte(DATA + i, (byte) SECRET);
+      }
+      Assembler code = new Assembler();
+      code.set(R9, USER + DATA).set(RDI, USER + DATA + 0x1000);
+      for (int i = 0; i < 32; i++) {
+        Label fallback = new Label();
+        code.flushLine(R9, 0).memoryFence().loadByte(RAX, R9, 0).loadFence();
+        code.transaction(fallback).loadByte(RAX, RDI, 3);
+        leave(code, RAX, USER + PROBES).label(fallback);
+      }
+      bare.runUser(code.breakpoint());
+      assertEquals(3, bare.raised());
+      return bare.cached(PROBES + ((long) SECRET << PROBE_SHIFT));
+    }
+  }
 }
