@@ -78,7 +78,7 @@ public final class BlockFinder implements BlockSource {
     forget();
     int entry = TranslatedMemory.entry(linear);
     int ramPage =
-        memory.fetchTable[entry] == (linear & PAGE | memory.context)
+        memory.fetchTable[entry] == (linear & PAGE | memory.fetchContext)
             ? (int) memory.fetchTable[entry + 1]
             : memory.fetchPage(linear);
     if (ramPage < 0) {
@@ -134,7 +134,7 @@ public final class BlockFinder implements BlockSource {
   /** Number of the RAM page that a fetch would read, or -1. */
   private int quietPage(long linear) {
     int entry = TranslatedMemory.entry(linear);
-    if (memory.fetchTable[entry] == (linear & PAGE | memory.context)) {
+    if (memory.fetchTable[entry] == (linear & PAGE | memory.fetchContext)) {
       return (int) memory.fetchTable[entry + 1];
     }
     TranslationInspector inspector = memory.inspector();

@@ -221,7 +221,7 @@ final class TranslatedBlocks {
     long rip = state.rip;
     int slot = (int) (rip * MULTIPLIER >>> 64 - JUMP_BITS);
     Jump jump = jumps[slot];
-    if (jump != null && jump.rip == rip && jump.context == memory.context && code64) {
+    if (jump != null && jump.rip == rip && jump.context == memory.fetchContext && code64) {
       if (jump.epoch == memory.fetchEpoch || isThere(jump)) {
         return jump;
       }
@@ -261,7 +261,8 @@ final class TranslatedBlocks {
     }
     int fetch = TranslatedMemory.entry(state.rip);
     Jump jump =
-        new Jump(state.rip, memory.context, (int) memory.fetchTable[fetch + 1], block, translation);
+        new Jump(
+            state.rip, memory.fetchContext, (int) memory.fetchTable[fetch + 1], block, translation);
     if (code64 && isThere(jump)) {
       jumps[slot] = jump;
       anyJumps = true;

@@ -110,8 +110,14 @@ public final class TranslatedMemory implements LinearMemory {
   /** Fast table of instruction fetches; the delta is the number of a RAM page. */
   public final long[] fetchTable = new long[2 * ENTRIES];
 
-  /** Low twelve bits of the tags that match now. */
+  /** Low twelve bits of the tags of loads and stores that match now. */
   public long context;
+
+  /**
+   * Low twelve bits of the tags of fetches that match now: EFLAGS.AC, which SMAP and alignment
+   * checks go by, changes nothing for them.
+   */
+  public long fetchContext;
 
   /**
    * Set by a slow access after which the executor must leave its block at the end of the
@@ -127,7 +133,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   /**
    * Changes whenever {@link #fetchTable} may have lost an entry. While it stays the same, a fetch
-   * that hit the table in some {@link #context} hits it there again.
+   * that hit the table in some {@link #fetchContext} hits it there again.
    */
   public int fetchEpoch;
 
@@ -246,7 +252,7 @@ public final class TranslatedMemory implements LinearMemory {
     if (number == FETCH && table[entry] != -1) {
       fetchEpoch++;
     }
-    table[entry] = linear & PAGE | context;
+    table[entry] = linear & PAGE | (number == FETCH ? fetchContext : context);
     table[entry + 1] = delta;
     if (!lasting) {
       if (passingCount == passing.length) {
@@ -317,7 +323,9 @@ public final class TranslatedMemory implements LinearMemory {
     }
     boolean smap = (state.cr4 & ControlBits.CR4_SMAP) != 0 && (state.systemFlags & Flags.AC) == 0;
     int user = alignmentChecked() ? CONTEXT_ALIGNED : CONTEXT_USER;
-    context = (long) slot << 2 | (state.cpl == 3 ? user : smap ? CONTEXT_NO_USER_PAGES : 0);
+    long space = (long) slot << 2;
+    context = space | (state.cpl == 3 ? user : smap ? CONTEXT_NO_USER_PAGES : 0);
+    fetchContext = space | (state.cpl == 3 ? CONTEXT_USER : 0);
   }
 
   /** What, besides the context, decides which accesses are permitted. */
@@ -528,7 +536,7 @@ public final class TranslatedMemory implements LinearMemory {
    */
   public int fetchPage(long linear) {
     int entry = entry(linear);
-    if (fetchTable[entry] == (linear & PAGE | context)) {
+    if (fetchTable[entry] == (linear & PAGE | fetchContext)) {
       return (int) fetchTable[entry + 1];
     }
     int page = physical.ramPage(translate(linear, PageWalker.FETCH, isUser(), false, false));

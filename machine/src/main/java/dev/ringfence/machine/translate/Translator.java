@@ -49,6 +49,13 @@ public final class Translator {
   private final Runnable exhausted;
   private final AtomicInteger outstanding = new AtomicInteger();
   private final Queue<Runnable> finished = new ConcurrentLinkedQueue<>();
+
+  /**
+   * Whether there may be something in {@link #finished}: one load, for a question that is asked
+   * whenever execution returns to translated code.
+   */
+  private volatile boolean anyFinished;
+
   private final Queue<Request> requests = new ConcurrentLinkedQueue<>();
   private final AtomicBoolean scheduled = new AtomicBoolean();
   private long classes;
@@ -203,7 +210,7 @@ public final class Translator {
         List<Request> done = batch;
         ScheduledFuture<?> unused =
             BACKGROUND.schedule(
-                () -> finished.add(() -> install(done, code)), COMPILATION, TimeUnit.MILLISECONDS);
+                () -> finish(() -> install(done, code)), COMPILATION, TimeUnit.MILLISECONDS);
         return;
       } catch (TooLargeException e) {
         Request large = batch.remove(e.region);
@@ -239,7 +246,12 @@ public final class Translator {
     synchronized (this) {
       failures += lost;
     }
-    finished.add(exhausted);
+    finish(exhausted);
+  }
+
+  private void finish(Runnable installation) {
+    finished.add(installation);
+    anyFinished = true;
   }
 
   private void install(List<Request> batch, TranslatedCode code) {
@@ -256,6 +268,11 @@ public final class Translator {
 
   /** Installs what has been finished. */
   public void collect() {
+    if (!anyFinished) {
+      return;
+    }
+    // Before the queue is emptied, so that what is added meanwhile is seen next time.
+    anyFinished = false;
     Runnable next;
     while ((next = finished.poll()) != null) {
       next.run();

@@ -42,7 +42,7 @@ final class TimedBlocks {
   /** A block belongs to a page of RAM, so that its physical address stays. */
   private long physicalOf(long linear) {
     int entry = TranslatedMemory.entry(linear);
-    if (memory.fetchTable[entry] == (linear & PAGE | memory.context)) {
+    if (memory.fetchTable[entry] == (linear & PAGE | memory.fetchContext)) {
       return physical.addressOfPage((int) memory.fetchTable[entry + 1]) | linear & 0xfff;
     }
     TranslationInspector inspector = memory.inspector();
