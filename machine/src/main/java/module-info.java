@@ -31,4 +31,5 @@ module dev.ringfence.machine {
   exports dev.ringfence.machine.snapshot;
   exports dev.ringfence.machine.time;
   exports dev.ringfence.machine.translate;
+  exports dev.ringfence.machine.virtualization;
 }

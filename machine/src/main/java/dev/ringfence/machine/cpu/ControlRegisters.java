@@ -1,6 +1,7 @@
 package dev.ringfence.machine.cpu;
 
 import dev.ringfence.machine.paging.LinearMemory;
+import dev.ringfence.machine.virtualization.Interception;
 
 /**
  * Writes to control registers, XCR0 and IA32_EFER: reserved bits, mode changes and the translations
@@ -51,6 +52,7 @@ public final class ControlRegisters {
   /** MOV to CR0. */
   public static void writeCr0(Processor processor, long value) {
     ProcessorState state = processor.state();
+    processor.vmx().checkCr0(value);
     if (value >>> 32 != 0
         || (value & (ControlBits.CR0_PG | ControlBits.CR0_PE)) == ControlBits.CR0_PG
         || (value & (ControlBits.CR0_NW | ControlBits.CR0_CD)) == ControlBits.CR0_NW) {
@@ -155,7 +157,7 @@ public final class ControlRegisters {
     long[] entries = new long[4];
     long reserved = PDPTE_RESERVED_LOW | ~processor.model().physicalAddressMask();
     for (int i = 0; i < 4; i++) {
-      entries[i] = processor.physical().readLong((cr3 & 0xffffffe0L) + 8L * i);
+      entries[i] = processor.memory().readPointer((cr3 & 0xffffffe0L) + 8L * i);
       if ((entries[i] & 1) != 0 && (entries[i] & reserved) != 0) {
         throw ProcessorException.generalProtection();
       }
@@ -169,6 +171,7 @@ public final class ControlRegisters {
     if ((value & ~processor.model().cr4Mask()) != 0) {
       throw ProcessorException.generalProtection();
     }
+    processor.vmx().checkCr4(value);
     long changed = value ^ state.cr4;
     boolean setsPcide = (changed & value & ControlBits.CR4_PCIDE) != 0;
     if (state.longMode() && (value & ControlBits.CR4_PAE) == 0
@@ -192,6 +195,10 @@ public final class ControlRegisters {
 
   /** MOV to CR8: the task priority. */
   public static void writeCr8(Processor processor, long value) {
+    if (Interception.virtualTaskPriority(processor)) {
+      Interception.writeTaskPriority(processor, value);
+      return;
+    }
     if (value >>> 4 != 0) {
       throw ProcessorException.generalProtection();
     }
@@ -202,11 +209,14 @@ public final class ControlRegisters {
   public static long read(Processor processor, int register) {
     ProcessorState state = processor.state();
     return switch (register) {
-      case 0 -> state.cr0;
+      case 0 -> processor.vmx().visibleCr0();
       case 2 -> state.cr2;
       case 3 -> state.cr3;
-      case 4 -> state.cr4;
-      case 8 -> processor.apic().taskPriority();
+      case 4 -> processor.vmx().visibleCr4();
+      case 8 ->
+          Interception.virtualTaskPriority(processor)
+              ? Interception.readTaskPriority(processor)
+              : processor.apic().taskPriority();
       default -> throw ProcessorException.invalidOpcode();
     };
   }

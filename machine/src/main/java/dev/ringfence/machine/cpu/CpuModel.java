@@ -107,6 +107,7 @@ public final class CpuModel {
     cr4 |= has("FXSR") ? ControlBits.CR4_OSFXSR : 0;
     cr4 |= has("SSE") ? ControlBits.CR4_OSXMMEXCPT : 0;
     cr4 |= has("UMIP") ? ControlBits.CR4_UMIP : 0;
+    cr4 |= has("VMX") ? ControlBits.CR4_VMXE : 0;
     cr4 |= has("FSGSBASE") ? ControlBits.CR4_FSGSBASE : 0;
     cr4 |= has("PCID") ? ControlBits.CR4_PCIDE : 0;
     cr4 |= has("XSAVE") ? ControlBits.CR4_OSXSAVE : 0;
@@ -239,12 +240,12 @@ public final class CpuModel {
   }
 
   /** Bits that CR4 can have. */
-  long cr4Mask() {
+  public long cr4Mask() {
     return cr4Mask;
   }
 
   /** Bits of IA32_EFER that software can set. */
-  long eferMask() {
+  public long eferMask() {
     return eferMask;
   }
 

@@ -50,6 +50,7 @@ public record Feature(String name, int leaf, int subleaf, int register, int bit)
     add(1, 0, EDX, 27, "SS");
     add(1, 0, EDX, 28, "HTT");
     add(1, 0, ECX, 0, "SSE3");
+    add(1, 0, ECX, 5, "VMX");
     add(1, 0, ECX, 9, "SSSE3");
     add(1, 0, ECX, 13, "CMPXCHG16B");
     add(1, 0, ECX, 17, "PCID");

@@ -1,6 +1,7 @@
 package dev.ringfence.machine.cpu;
 
 import dev.ringfence.machine.interrupt.InterruptSource;
+import dev.ringfence.machine.virtualization.Controls;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
@@ -47,6 +48,13 @@ public final class ModelSpecificRegisters {
   private static final Map<Integer, Register> REGISTERS = new HashMap<>();
   private static final List<String> STORED_NAMES = new ArrayList<>();
   private static final SpeculationRegisters SPECULATION = new SpeculationRegisters();
+  private static final int PAT = store("IA32_PAT");
+  private static final int FEATURE_CONTROL = store("IA32_FEATURE_CONTROL");
+
+  /** Bits of IA32_FEATURE_CONTROL: lock, and VMXON outside SMX operation. */
+  private static final long LOCKED = 1;
+
+  private static final long VMX_ENABLED = 1 << 2;
 
   static {
     identification();
@@ -54,6 +62,7 @@ public final class ModelSpecificRegisters {
     memoryTypes();
     systemCalls();
     SPECULATION.define();
+    virtualization();
     amd();
     machineCheckAndDebug();
   }
@@ -171,18 +180,17 @@ public final class ModelSpecificRegisters {
     for (int i = 0; i < 8; i++) {
       fixedRange(0x268 + i, "IA32_MTRR_FIX4K_%X".formatted(0xc0000 + 0x8000 * i));
     }
-    int pat = store("IA32_PAT");
     add(
         0x277,
         "IA32_PAT",
         "PAT",
-        stored(pat),
+        stored(PAT),
         (p, value) -> {
           for (int i = 0; i < 64; i += 8) {
             long type = value >>> i & 0xff;
             require(memoryType(type) || type == 7);
           }
-          p.state().modelSpecific[pat] = value;
+          p.state().modelSpecific[PAT] = value;
         });
     int defaultType = store("IA32_MTRR_DEF_TYPE");
     add(
@@ -279,6 +287,44 @@ public final class ModelSpecificRegisters {
         "Intel-64",
         p -> p.state().segmentBase(segment),
         (p, value) -> p.state().setSegmentBase(segment, canonical(value)));
+  }
+
+  private static void virtualization() {
+    add(
+        0x3a,
+        "IA32_FEATURE_CONTROL",
+        "VMX",
+        stored(FEATURE_CONTROL),
+        (p, value) -> {
+          require((p.state().modelSpecific[FEATURE_CONTROL] & LOCKED) == 0);
+          require((value & ~(LOCKED | VMX_ENABLED)) == 0);
+          p.state().modelSpecific[FEATURE_CONTROL] = value;
+        });
+    for (int i = Controls.FIRST_CAPABILITY; i <= Controls.LAST_CAPABILITY; i++) {
+      int register = i;
+      add(
+          register,
+          "IA32_VMX_CAPABILITY_%X".formatted(register),
+          "VMX",
+          p -> Controls.capability(p.model(), register),
+          NOT_WRITABLE);
+    }
+  }
+
+  /** Whether firmware or kernel have enabled VMXON, and locked that. */
+  public static boolean virtualizationEnabled(ProcessorState state) {
+    long enabled = LOCKED | VMX_ENABLED;
+    return (state.modelSpecific[FEATURE_CONTROL] & enabled) == enabled;
+  }
+
+  /** IA32_PAT. */
+  public static long pat(ProcessorState state) {
+    return state.modelSpecific[PAT];
+  }
+
+  /** Sets IA32_PAT to a value that is known to be valid. */
+  public static void setPat(ProcessorState state, long value) {
+    state.modelSpecific[PAT] = value;
   }
 
   /** System configuration of AMD processors (PPR of family 17H; APM volume 2, section 3.2). */

@@ -11,6 +11,7 @@ import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
 import dev.ringfence.machine.time.Frequency;
 import dev.ringfence.machine.time.VirtualClock;
+import dev.ringfence.machine.virtualization.Vmx;
 import java.util.Objects;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -25,6 +26,7 @@ public final class Processor implements ProcessorSignals, Stateful {
   private final VirtualClock clock;
   private final Frequency timeStampCounter;
   private final TranslatedMemory memory;
+  private final Vmx vmx;
   private @Nullable InterruptSource apic;
   private @Nullable Probe probe;
   private Microarchitecture microarchitecture = Microarchitecture.NONE;
@@ -54,6 +56,7 @@ public final class Processor implements ProcessorSignals, Stateful {
     this.timeStampCounter = timeStampCounter;
     this.memory = new TranslatedMemory(state, physical, model.physicalAddressBits());
     memory.setDeviceGate(this::requestAttention);
+    this.vmx = new Vmx(this);
   }
 
   /** Number of the processor, which is also its initial APIC ID. */
@@ -61,8 +64,21 @@ public final class Processor implements ProcessorSignals, Stateful {
     return index;
   }
 
-  /** Who observes this processor, or null. */
+  /** Virtual-machine extensions. */
+  public Vmx vmx() {
+    return vmx;
+  }
+
+  /**
+   * Who observes this processor, or null. What a virtual machine does inside is no business of who
+   * observes its host, so there is nobody while one runs.
+   */
   public @Nullable Probe probe() {
+    return vmx.nonRoot() ? null : probe;
+  }
+
+  /** Like {@link #probe}, but while a virtual machine runs, too. */
+  public @Nullable Probe observer() {
     return probe;
   }
 
@@ -178,7 +194,7 @@ public final class Processor implements ProcessorSignals, Stateful {
         timeStampSource == null
             ? timeStampCounter.ticksAt(clock.now())
             : timeStampSource.getAsLong();
-    return ticks + state.tscOffset;
+    return ticks + state.tscOffset + vmx.timeStampOffset();
   }
 
   /** Ticks of the time-stamp counter in a second, before any offset. */
@@ -252,6 +268,7 @@ public final class Processor implements ProcessorSignals, Stateful {
         || state.halted
         || state.waitsForStartup
         || InstructionBoundary.mustStep(state)
+        || vmx.mustAttend()
         || InstructionBoundary.interruptsEnabled(state) && apic().hasInterrupt();
   }
 
@@ -325,6 +342,7 @@ public final class Processor implements ProcessorSignals, Stateful {
     out.writeBoolean(attention);
     state.save(out);
     memory.save(out);
+    vmx.save(out);
   }
 
   @Override
@@ -338,5 +356,6 @@ public final class Processor implements ProcessorSignals, Stateful {
     attention = in.readBoolean();
     state.restore(in);
     memory.restore(in);
+    vmx.restore(in);
   }
 }

@@ -1,9 +1,13 @@
 package dev.ringfence.machine.cpu;
 
+import dev.ringfence.machine.virtualization.VmExit;
+import org.jspecify.annotations.Nullable;
+
 /**
- * An exception of the guest on its way to delivery (SDM volume 3, chapter 6). It has no stack
- * trace: guests raise millions of page faults, and filling in a trace would cost more than
- * delivering them.
+ * An exception of the guest on its way to delivery (SDM volume 3, chapter 6), or what an
+ * instruction or access of a virtual machine does instead: a VM exit, which like a fault leaves the
+ * instruction undone. It has no stack trace: guests raise millions of page faults, and filling in a
+ * trace would cost more than delivering them.
  */
 public final class ProcessorException extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -27,12 +31,17 @@ public final class ProcessorException extends RuntimeException {
   public static final int MACHINE_CHECK = 18;
   public static final int SIMD_FLOATING_POINT = 19;
 
+  /** In place of a vector, for a VM exit. */
+  public static final int NO_VECTOR = -1;
+
   private final int vector;
   private final int errorCode;
   private final long address;
+  private final transient @Nullable VmExit exit;
 
-  private ProcessorException(int vector, int errorCode, long address) {
+  private ProcessorException(int vector, int errorCode, long address, @Nullable VmExit exit) {
     super(null, null, false, false);
+    this.exit = exit;
     this.vector = vector;
     this.errorCode = errorCode;
     this.address = address;
@@ -40,17 +49,22 @@ public final class ProcessorException extends RuntimeException {
 
   /** An exception without error code. */
   public static ProcessorException of(int vector) {
-    return new ProcessorException(vector, 0, 0);
+    return new ProcessorException(vector, 0, 0, null);
   }
 
   /** An exception with error code. */
   public static ProcessorException of(int vector, int errorCode) {
-    return new ProcessorException(vector, errorCode, 0);
+    return new ProcessorException(vector, errorCode, 0, null);
   }
 
   /** A page fault; the linear address goes to CR2 when it is delivered. */
   public static ProcessorException pageFault(long linear, int errorCode) {
-    return new ProcessorException(PAGE_FAULT, errorCode, linear);
+    return new ProcessorException(PAGE_FAULT, errorCode, linear, null);
+  }
+
+  /** A VM exit in place of an exception. */
+  public static ProcessorException of(VmExit exit) {
+    return new ProcessorException(NO_VECTOR, 0, 0, exit);
   }
 
   public static ProcessorException invalidOpcode() {
@@ -66,6 +80,12 @@ public final class ProcessorException extends RuntimeException {
     return of(GENERAL_PROTECTION, errorCode);
   }
 
+  /** The VM exit that this is, or null for an exception. */
+  public @Nullable VmExit exit() {
+    return exit;
+  }
+
+  /** Its vector, or {@link #NO_VECTOR}. */
   public int vector() {
     return vector;
   }
@@ -96,6 +116,8 @@ public final class ProcessorException extends RuntimeException {
 
   @Override
   public String getMessage() {
-    return "guest exception " + vector + ", error code " + errorCode;
+    return exit != null
+        ? exit.toString()
+        : "guest exception " + vector + ", error code " + errorCode;
   }
 }

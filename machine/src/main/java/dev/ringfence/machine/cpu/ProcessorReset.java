@@ -47,6 +47,7 @@ public final class ProcessorReset {
     state.x87DataPointer = 0;
     state.x87DataSelector = 0;
     state.waitsForStartup = processor.index() != 0;
+    processor.vmx().reset();
   }
 
   /**

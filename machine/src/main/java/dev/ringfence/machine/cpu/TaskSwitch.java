@@ -2,6 +2,7 @@ package dev.ringfence.machine.cpu;
 
 import dev.ringfence.machine.interrupt.EventDelivery;
 import dev.ringfence.machine.paging.LinearMemory;
+import dev.ringfence.machine.virtualization.Interception;
 
 /**
  * The task-state segment: stacks of inner privilege levels, and hardware task switches (SDM volume
@@ -93,6 +94,7 @@ public final class TaskSwitch {
    * new task's stack.
    */
   public static void throughGate(Processor processor, int selector, int external, int errorCode) {
+    Interception.taskSwitch(processor, selector, Interception.BY_GATE);
     toTask(processor, selector, Cause.CALL, external);
     if (errorCode != EventDelivery.NO_ERROR_CODE) {
       boolean wide = (processor.state().access[SegmentRegister.TR] & 8) != 0;
@@ -138,6 +140,14 @@ public final class TaskSwitch {
     if (Descriptor.limit(descriptor) < minimum) {
       throw ProcessorException.of(ProcessorException.INVALID_TSS, code);
     }
+    Interception.taskSwitch(
+        processor,
+        selector,
+        switch (cause) {
+          case CALL -> Interception.BY_CALL;
+          case RETURN -> Interception.BY_IRET;
+          case JUMP -> Interception.BY_JUMP;
+        });
     long base = Descriptor.base(descriptor);
     Image next = new Image(memory, base, wide);
     Image old = new Image(memory, state.trBase, (state.access[SegmentRegister.TR] & 8) != 0);

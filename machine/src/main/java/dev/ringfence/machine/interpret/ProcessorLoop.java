@@ -118,7 +118,13 @@ public final class ProcessorLoop {
       processor.requestAttention();
       return false;
     }
-    if (processor.takeInit()) {
+    if (processor.vmx().nonRoot()) {
+      if (processor.takeInit()) {
+        processor.vmx().exitForInit();
+        delivered();
+        return true;
+      }
+    } else if (!processor.vmx().on() && processor.takeInit()) {
       ProcessorReset.init(processor);
       memory.invalidateAll();
     }
@@ -133,12 +139,20 @@ public final class ProcessorLoop {
     }
     processor.clock().setNow(processor.time());
     InstructionBoundary.deliverTraps(processor);
-    if (processor.nonMaskablePending() && InstructionBoundary.nonMaskableEnabled(state)) {
+    if (processor.vmx().nonRoot() && processor.vmx().attend()) {
+      delivered();
+      return true;
+    }
+    if (processor.nonMaskablePending()
+        && processor.vmx().deliversNonMaskable()
+        && InstructionBoundary.nonMaskableEnabled(state)) {
       processor.takeNonMaskable();
       state.halted = false;
       EventDelivery.nonMaskableInterrupt(processor);
       delivered();
-    } else if (InstructionBoundary.interruptsEnabled(state) && processor.apic().hasInterrupt()) {
+    } else if (InstructionBoundary.interruptsEnabled(state)
+        && processor.vmx().deliversInterrupts()
+        && processor.apic().hasInterrupt()) {
       int vector = processor.apic().acknowledge();
       if (vector >= 0) {
         state.halted = false;

@@ -12,6 +12,8 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.cpu.StackAccess;
 import dev.ringfence.machine.cpu.TaskSwitch;
 import dev.ringfence.machine.probe.Probe;
+import dev.ringfence.machine.virtualization.ExitReason;
+import dev.ringfence.machine.virtualization.VmExit;
 
 /**
  * Delivery of interrupts and exceptions through the interrupt table of every mode (SDM volume 3,
@@ -52,7 +54,17 @@ public final class EventDelivery {
     ProcessorState state = processor.state();
     ProcessorException current = exception;
     while (true) {
+      VmExit exit = current.exit();
+      if (exit != null) {
+        processor.vmx().exit(exit);
+        return;
+      }
       int vector = current.vector();
+      int errorCode = ProcessorException.hasErrorCode(vector) ? current.errorCode() : NO_ERROR_CODE;
+      if (processor.vmx().intercepts(vector, errorCode)) {
+        processor.vmx().exit(current, errorCode);
+        return;
+      }
       if (vector == ProcessorException.PAGE_FAULT) {
         state.cr2 = current.address();
       } else if (vector == ProcessorException.DEBUG) {
@@ -61,12 +73,11 @@ public final class EventDelivery {
         // The instruction did not complete; what it met counts when it is executed again.
         state.debugPending = 0;
       }
-      int errorCode = ProcessorException.hasErrorCode(vector) ? current.errorCode() : NO_ERROR_CODE;
       try {
         deliver(processor, vector, Kind.EXCEPTION, errorCode, isFault(vector) ? Flags.RF : 0);
         return;
       } catch (ProcessorException nested) {
-        current = combine(state, current, nested);
+        current = nested.exit() != null ? nested : combine(processor, current, nested);
       }
     }
   }
@@ -101,13 +112,17 @@ public final class EventDelivery {
   }
 
   private static ProcessorException combine(
-      ProcessorState state, ProcessorException first, ProcessorException second) {
-    if (second.vector() == ProcessorException.PAGE_FAULT) {
-      state.cr2 = second.address();
+      Processor processor, ProcessorException first, ProcessorException second) {
+    if (second.vector() == ProcessorException.PAGE_FAULT
+        && !processor.vmx().intercepts(second.vector(), second.errorCode())) {
+      processor.state().cr2 = second.address();
     }
     boolean severe =
         isContributory(second.vector()) || second.vector() == ProcessorException.PAGE_FAULT;
     if (first.vector() == ProcessorException.DOUBLE_FAULT && severe) {
+      if (processor.vmx().nonRoot()) {
+        return ProcessorException.of(VmExit.of(ExitReason.TRIPLE_FAULT, 0));
+      }
       throw new TripleFault(
           "exception %d (error code %x) while delivering a double fault"
               .formatted(second.vector(), second.errorCode()));
@@ -141,9 +156,32 @@ public final class EventDelivery {
     deliver(processor, vector, kind, errorCode, 0);
   }
 
+  /**
+   * Delivers the event that the entry of a virtual machine injects: like {@link #deliver(Processor,
+   * int, Kind, int)}, but it never exits for what it is.
+   */
+  public static void inject(Processor processor, int vector, Kind kind, int errorCode) {
+    int flags = kind == Kind.EXCEPTION && isFault(vector) ? Flags.RF : 0;
+    deliverAll(processor, vector, kind, errorCode, flags);
+  }
+
   private static void deliver(
       Processor processor, int vector, Kind kind, int errorCode, int extraFlags) {
+    boolean software =
+        kind == Kind.SOFTWARE_EXCEPTION || kind == Kind.PRIVILEGED_SOFTWARE_EXCEPTION;
+    if (software && processor.vmx().intercepts(vector, errorCode)) {
+      throw ProcessorException.of(processor.vmx().softwareException(vector, kind));
+    }
+    deliverAll(processor, vector, kind, errorCode, extraFlags);
+  }
+
+  private static void deliverAll(
+      Processor processor, int vector, Kind kind, int errorCode, int extraFlags) {
     ProcessorState state = processor.state();
+    boolean nonRoot = processor.vmx().nonRoot();
+    if (nonRoot) {
+      processor.vmx().deliveryBegins(kind, vector, errorCode);
+    }
     long flags = state.rflags() | extraFlags;
     Probe probe = processor.probe();
     boolean fromUser = state.cpl == 3;
@@ -161,6 +199,9 @@ public final class EventDelivery {
     state.interruptShadow = false;
     state.debugShadow = false;
     processor.memory().contextChanged();
+    if (nonRoot) {
+      processor.vmx().deliveryEnds();
+    }
     if (probe != null && state.cpl < 3) {
       if (fromUser) {
         probe.kernelEntered(processor, entry(kind, vector), vector);

@@ -7,6 +7,7 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.decode.Instruction;
+import dev.ringfence.machine.virtualization.Interception;
 import java.util.Map;
 
 /** Control transfer within a code segment. */
@@ -26,7 +27,13 @@ final class BranchLifters {
     lifters.put("LOOPE", (emitter, i) -> loop(emitter, i, BranchLifters::loopEqual));
     lifters.put("LOOPNE", (emitter, i) -> loop(emitter, i, BranchLifters::loopNotEqual));
     lifters.put("JCXZ", (emitter, i) -> loop(emitter, i, BranchLifters::jumpIfZero));
-    lifters.put("PAUSE", (emitter, i) -> emitter.processorHelperEnd((p, o) -> p.pause()));
+    lifters.put(
+        "PAUSE",
+        (emitter, i) ->
+            emitter.processorHelperEnd((p, o) -> {
+              Interception.pause(p, o.instruction.length());
+              p.pause();
+            }));
   }
 
   private static boolean isRelative(Instruction i) {

@@ -195,7 +195,10 @@ public final class Emitter {
     return operation;
   }
 
-  /** Calls a helper on the processor; execution goes on with the next instruction. */
+  /**
+   * Calls a helper on the processor; execution goes on with the next instruction. A helper that is
+   * not the last operation of its instruction must access no device.
+   */
   public MicroOperation processorHelper(ProcessorHelper helper) {
     MicroOperation operation = append(MicroCode.PROCESSOR_HELPER);
     operation.processorHelper = helper;

@@ -11,6 +11,7 @@ import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.decode.OperandDefinition;
+import dev.ringfence.machine.virtualization.Interception;
 import java.util.List;
 import java.util.Map;
 
@@ -21,6 +22,12 @@ import java.util.Map;
 final class PortLifters {
   /** Bytes which a repeated INS or OUTS moves before interrupts are looked at. */
   private static final int STEP_BYTES = 4096;
+
+  // Bits of the exit qualification of an I/O instruction (SDM table 28-5).
+  private static final long DIRECTION_IN = 1 << 3;
+  private static final long STRING = 1 << 4;
+  private static final long REPEATED = 1 << 5;
+  private static final long IMMEDIATE_OPERAND = 1 << 6;
 
   private PortLifters() {}
 
@@ -55,6 +62,7 @@ final class PortLifters {
     int bytes = 64 - o.shift >> 3;
     int port = port(state, o);
     PortAccess.check(processor, port, bytes);
+    intercept(processor, o, port, bytes, DIRECTION_IN);
     long value = PortAccess.read(processor, port, bytes);
     state.r[Slot.RAX] = state.r[Slot.RAX] & o.keep | value;
   }
@@ -64,7 +72,35 @@ final class PortLifters {
     int bytes = 64 - o.shift >> 3;
     int port = port(state, o);
     PortAccess.check(processor, port, bytes);
+    intercept(processor, o, port, bytes, 0);
     PortAccess.write(processor, port, bytes, state.r[Slot.RAX] << o.shift >>> o.shift);
+  }
+
+  private static void intercept(
+      Processor processor, MicroOperation o, int port, int bytes, long direction) {
+    long operand = o.second == Slot.RDX ? 0 : IMMEDIATE_OPERAND;
+    Interception.port(processor, port, bytes, direction | operand, 0, 0, o.instruction.length());
+  }
+
+  /** The exit of a string instruction comes before its first element, or its next one. */
+  private static void interceptString(
+      Processor processor, MicroOperation o, int port, int bytes, int pointer, long direction) {
+    if (!processor.vmx().nonRoot()) {
+      return;
+    }
+    ProcessorState state = processor.state();
+    if (o.condition != 0 && cut(state.r[Slot.RCX], o) == 0) {
+      return;
+    }
+    long linear = cut(state.r[pointer], o) + state.segmentBase(o.index);
+    Interception.port(
+        processor,
+        port,
+        bytes,
+        direction | STRING | (o.condition != 0 ? REPEATED : 0),
+        VirtualizationLifters.stringInformation(64 - o.targetShift, o.index),
+        linear,
+        o.instruction.length());
   }
 
   private static void string(
@@ -84,6 +120,7 @@ final class PortLifters {
     int bytes = 64 - o.shift >> 3;
     int port = port(state, o);
     PortAccess.check(processor, port, bytes);
+    interceptString(processor, o, port, bytes, Slot.RDI, DIRECTION_IN);
     repeat(
         processor,
         o,
@@ -106,6 +143,7 @@ final class PortLifters {
     int bytes = 64 - o.shift >> 3;
     int port = port(state, o);
     PortAccess.check(processor, port, bytes);
+    interceptString(processor, o, port, bytes, Slot.RSI, 0);
     repeat(
         processor,
         o,

@@ -16,6 +16,8 @@ import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.decode.OperandDefinition;
 import dev.ringfence.machine.probe.Probe;
 import dev.ringfence.machine.probe.Probes;
+import dev.ringfence.machine.virtualization.ExitReason;
+import dev.ringfence.machine.virtualization.Interception;
 import java.util.Map;
 
 /**
@@ -30,6 +32,7 @@ final class SystemLifters {
     TransferLifters.register(lifters);
     TransactionLifters.register(lifters);
     PortLifters.register(lifters);
+    VirtualizationLifters.register(lifters);
     lifters.put("PUSHF", SystemLifters::pushFlags);
     lifters.put("POPF", SystemLifters::popFlags);
     lifters.put("CLI", (emitter, i) -> emitter.stateHelper(SystemLifters::clearInterruptFlag));
@@ -47,16 +50,29 @@ final class SystemLifters {
     lifters.put("RDTSC", (emitter, i) -> emitter.processorHelper(SystemLifters::readTimeStamp));
     lifters.put("RDTSCP", (emitter, i) -> emitter.processorHelper(SystemLifters::readTimeStampAux));
     // No performance counter exists, so every counter number is reserved.
-    lifters.put("RDPMC", (emitter, i) -> emitter.processorHelperEnd(SystemLifters::fault));
+    lifters.put("RDPMC", (emitter, i) -> emitter.processorHelperEnd(SystemLifters::readCounter));
     lifters.put("CPUID", (emitter, i) -> emitter.processorHelper(SystemLifters::identify));
     lifters.put("XGETBV", (emitter, i) -> emitter.stateHelper(SystemLifters::readExtendedControl));
     lifters.put("XSETBV", SystemLifters::writeExtendedControl);
     lifters.put("RDRAND", SystemLifters::random);
     lifters.put("RDSEED", SystemLifters::random);
-    for (String mnemonic : new String[] {"INVD", "WBINVD"}) {
-      // Caches are coherent and nothing in the architecture shows them.
-      lifters.put(mnemonic, (emitter, i) -> emitter.stateHelper(SystemChecks::privileged));
-    }
+    // Caches are coherent and nothing in the architecture shows them.
+    lifters.put(
+        "INVD",
+        (emitter, i) ->
+            privileged(
+                emitter,
+                false,
+                (processor, o) ->
+                    Interception.always(processor, ExitReason.INVD, o.instruction.length())));
+    lifters.put(
+        "WBINVD",
+        (emitter, i) ->
+            privileged(
+                emitter,
+                false,
+                (processor, o) ->
+                    Interception.writeBackAndInvalidate(processor, o.instruction.length())));
     lifters.put("INVLPG", SystemLifters::invalidatePage);
     lifters.put("INVPCID", SystemLifters::invalidatePcid);
     for (String mnemonic : new String[] {"CLFLUSH", "CLFLUSHOPT", "CLWB"}) {
@@ -82,19 +98,7 @@ final class SystemLifters {
           "WBNOINVD",
           "RDPKRU",
           "WRPKRU",
-          "VMCALL",
-          "VMLAUNCH",
-          "VMRESUME",
-          "VMXOFF",
-          "VMFUNC",
-          "VMPTRLD",
-          "VMCLEAR",
-          "VMXON",
-          "VMPTRST",
-          "VMREAD",
-          "VMWRITE",
-          "INVEPT",
-          "INVVPID"
+          "VMFUNC"
         }) {
       lifters.put(mnemonic, (emitter, i) -> emitter.raise(ProcessorException.INVALID_OPCODE));
     }
@@ -107,7 +111,8 @@ final class SystemLifters {
     return endsBlock ? emitter.processorHelperEnd(helper) : emitter.processorHelper(helper);
   }
 
-  private static void fault(Processor processor, MicroOperation o) {
+  private static void readCounter(Processor processor, MicroOperation o) {
+    Interception.readPerformanceCounter(processor, o.instruction.length());
     throw ProcessorException.generalProtection();
   }
 
@@ -162,6 +167,7 @@ final class SystemLifters {
     if (state.cpl != 0) {
       throw ProcessorException.generalProtection();
     }
+    Interception.halt(processor, o.instruction.length());
     state.halted = true;
   }
 
@@ -202,13 +208,18 @@ final class SystemLifters {
   }
 
   private static void readControl(Processor processor, MicroOperation o) {
+    Interception.readControl(processor, o.condition, o.destination, o.instruction.length());
     processor.state().r[o.destination] =
         ControlRegisters.read(processor, o.condition) << o.shift >>> o.shift;
   }
 
   private static void writeControl(Processor processor, MicroOperation o) {
     long value = processor.state().r[o.first] << o.shift >>> o.shift;
-    ControlRegisters.write(processor, o.condition, value);
+    int length = o.instruction.length();
+    ControlRegisters.write(
+        processor,
+        o.condition,
+        Interception.writeControl(processor, o.condition, value, o.first, length));
   }
 
   private static void moveDebug(Emitter emitter, Instruction i) {
@@ -230,18 +241,21 @@ final class SystemLifters {
 
   private static void readDebug(Processor processor, MicroOperation o) {
     ProcessorState state = processor.state();
+    Interception.debugRegister(processor, o.condition, true, o.destination, o.instruction.length());
     state.r[o.destination] = DebugRegisters.read(state, o.condition) << o.shift >>> o.shift;
   }
 
   private static void writeDebug(Processor processor, MicroOperation o) {
     long value = processor.state().r[o.first] << o.shift >>> o.shift;
+    Interception.debugRegister(processor, o.condition, false, o.first, o.instruction.length());
     DebugRegisters.write(processor, o.condition, value);
   }
 
   private static void storeMachineStatus(Emitter emitter, Instruction i) {
     emitter.stateHelper(SystemChecks::userModePrevention);
     MicroOperation read =
-        emitter.stateHelper((state, operation) -> state.r[operation.destination] = state.cr0);
+        emitter.processorHelper((processor, operation) ->
+            processor.state().r[operation.destination] = processor.vmx().visibleCr0());
     read.destination = emitter.temporary();
     SegmentLifters.storeShort(emitter, i, read.destination);
   }
@@ -253,12 +267,20 @@ final class SystemLifters {
   }
 
   private static void writeMachineStatus(Processor processor, MicroOperation o) {
-    ControlRegisters.writeMachineStatusWord(processor, processor.state().r[o.first] & 0xffff);
+    long value = processor.state().r[o.first] & 0xffff;
+    ControlRegisters.writeMachineStatusWord(
+        processor, Interception.loadMachineStatus(processor, value, o.instruction.length()));
   }
 
   private static void clearTaskSwitched(Emitter emitter, Instruction i) {
     privileged(
-        emitter, true, (processor, operation) -> processor.state().cr0 &= ~ControlBits.CR0_TS);
+        emitter,
+        true,
+        (processor, operation) -> {
+          if (Interception.clearTaskSwitched(processor, operation.instruction.length())) {
+            processor.state().cr0 &= ~ControlBits.CR0_TS;
+          }
+        });
   }
 
   private static void setPair(ProcessorState state, long value) {
@@ -272,25 +294,33 @@ final class SystemLifters {
 
   private static void readMsr(Processor processor, MicroOperation o) {
     ProcessorState state = processor.state();
-    setPair(state, ModelSpecificRegisters.read(processor, (int) state.r[Slot.RCX]));
+    int register = (int) state.r[Slot.RCX];
+    Interception.modelSpecific(processor, register, false, o.instruction.length());
+    setPair(state, ModelSpecificRegisters.read(processor, register));
   }
 
   private static void writeMsr(Processor processor, MicroOperation o) {
     ProcessorState state = processor.state();
-    ModelSpecificRegisters.write(processor, (int) state.r[Slot.RCX], pair(state));
+    int register = (int) state.r[Slot.RCX];
+    Interception.modelSpecific(processor, register, true, o.instruction.length());
+    ModelSpecificRegisters.write(processor, register, pair(state));
   }
 
   private static void readTimeStamp(Processor processor, MicroOperation o) {
     SystemChecks.timeStamp(processor.state());
+    Interception.readTimeStamp(processor, o.instruction.length());
     setPair(processor.state(), processor.timeStamp());
   }
 
   private static void readTimeStampAux(Processor processor, MicroOperation o) {
-    readTimeStamp(processor, o);
+    SystemChecks.timeStamp(processor.state());
+    Interception.readTimeStampAndProcessor(processor, o.instruction.length());
+    setPair(processor.state(), processor.timeStamp());
     processor.state().r[Slot.RCX] = processor.state().tscAux & 0xffffffffL;
   }
 
   private static void identify(Processor processor, MicroOperation o) {
+    Interception.always(processor, ExitReason.CPUID, o.instruction.length());
     long[] r = processor.state().r;
     Probe probe = processor.probe();
     if (probe != null && (int) r[Slot.RAX] == Probes.MARKER_LEAF) {
@@ -319,6 +349,7 @@ final class SystemLifters {
     ProcessorState state = processor.state();
     SystemChecks.extendedState(state);
     SystemChecks.privileged(state, o);
+    Interception.always(processor, ExitReason.XSETBV, o.instruction.length());
     ControlRegisters.writeExtendedControl(processor, (int) state.r[Slot.RCX], pair(state));
   }
 
@@ -369,6 +400,7 @@ final class SystemLifters {
     Emitter.address(
         emitter.processorHelperEnd((processor, operation) -> {
           long linear = linear(processor.state(), operation);
+          Interception.invalidatePage(processor, linear, operation.instruction.length());
           // A non-canonical address has no translation to drop, and raises nothing.
           if (ProcessorState.canonical(linear)) {
             processor.memory().invalidatePage(linear);
@@ -379,7 +411,12 @@ final class SystemLifters {
 
   private static void invalidatePcid(Emitter emitter, Instruction i) {
     emitter.stateHelper(SystemChecks::protectedMode);
+    emitter.processorHelper((processor, o) -> Interception.requireInvpcid(processor));
     emitter.stateHelper(SystemChecks::privileged);
+    int information = VirtualizationLifters.information(i);
+    long displacement = i.displacement() + (i.ripRelative() ? emitter.nextOffset() : 0);
+    emitter.processorHelper((processor, o) ->
+        Interception.invalidateByPcid(processor, displacement, information, i.length()));
     Memory memory = emitter.memory(i, 16, false);
     int low = emitter.load(memory, 64);
     int high = emitter.load(memory.plus(8), 64);

@@ -90,25 +90,28 @@ final class TransferLifters {
   private static void softwareInterrupt(Emitter emitter, Instruction i) {
     MicroOperation interrupt =
         emitter.processorHelperEnd((processor, o) ->
-            deliver(processor, (int) o.immediate, EventDelivery.Kind.SOFTWARE_INTERRUPT));
+            deliver(processor, o, (int) o.immediate, EventDelivery.Kind.SOFTWARE_INTERRUPT));
     interrupt.immediate = i.immediate() & 0xff;
   }
 
   private static void breakpoint(Processor processor, MicroOperation o) {
-    deliver(processor, ProcessorException.BREAKPOINT, EventDelivery.Kind.SOFTWARE_EXCEPTION);
+    deliver(processor, o, ProcessorException.BREAKPOINT, EventDelivery.Kind.SOFTWARE_EXCEPTION);
   }
 
   private static void debugTrap(Processor processor, MicroOperation o) {
-    deliver(processor, ProcessorException.DEBUG, EventDelivery.Kind.PRIVILEGED_SOFTWARE_EXCEPTION);
+    deliver(
+        processor, o, ProcessorException.DEBUG, EventDelivery.Kind.PRIVILEGED_SOFTWARE_EXCEPTION);
   }
 
   private static void overflow(Processor processor, MicroOperation o) {
     if ((processor.state().statusFlags() & Flags.OF) != 0) {
-      deliver(processor, ProcessorException.OVERFLOW, EventDelivery.Kind.SOFTWARE_EXCEPTION);
+      deliver(processor, o, ProcessorException.OVERFLOW, EventDelivery.Kind.SOFTWARE_EXCEPTION);
     }
   }
 
-  private static void deliver(Processor processor, int vector, EventDelivery.Kind kind) {
+  private static void deliver(
+      Processor processor, MicroOperation o, int vector, EventDelivery.Kind kind) {
+    processor.vmx().setSoftwareEvent(o.instruction.length());
     EventDelivery.deliver(processor, vector, kind, EventDelivery.NO_ERROR_CODE);
     // TF is clear in the handler, and the instruction itself is not stepped (SDM volume 3,
     // 17.3.1.4).

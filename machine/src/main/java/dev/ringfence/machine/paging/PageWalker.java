@@ -29,6 +29,10 @@ public final class PageWalker {
 
   private final EntryMemory memory;
   private final long physicalLimit;
+  private final ExtendedPageTables extended;
+
+  /** Whether the walk has no effect: what extended page tables refuse is then not present. */
+  private boolean quiet;
 
   /** Physical address of the first byte of the page found. */
   long frame;
@@ -51,6 +55,9 @@ public final class PageWalker {
   private final long[] entryAddress = new long[4];
   private final long[] entryValue = new long[4];
 
+  /** Addresses of the entries before extended page tables. */
+  private final long[] guestAddress = new long[4];
+
   /**
    * @param memory that holds the tables
    * @param physicalAddressBits MAXPHYADDR; higher address bits of entries are reserved
@@ -58,6 +65,22 @@ public final class PageWalker {
   public PageWalker(EntryMemory memory, int physicalAddressBits) {
     this.memory = memory;
     this.physicalLimit = 1L << physicalAddressBits;
+    this.extended = new ExtendedPageTables(memory, physicalAddressBits);
+  }
+
+  /**
+   * Translates guest-physical addresses from now on, or no more: those of the tables, and what they
+   * lead to.
+   *
+   * @param pointer the EPT pointer, or 0
+   */
+  void setExtended(long pointer) {
+    extended.pointer = pointer;
+  }
+
+  /** Whether guest-physical addresses are translated. */
+  boolean isExtended() {
+    return extended.pointer != 0;
   }
 
   /**
@@ -81,6 +104,7 @@ public final class PageWalker {
     if ((access & FETCH) != 0 && (noExecuteEnabled || (state.cr4 & ControlBits.CR4_SMEP) != 0)) {
       error |= FETCH;
     }
+    quiet = false;
     int levels = find(state, root, linear, noExecuteEnabled);
     if (levels <= 0) {
       errorCode = error | (levels < 0 ? RESERVED | PRESENT : 0);
@@ -90,8 +114,76 @@ public final class PageWalker {
       errorCode = error | PRESENT;
       return false;
     }
-    mark(state, levels, (access & WRITE) != 0);
+    mark(state, levels, (access & WRITE) != 0, linear);
+    if (extended.pointer != 0) {
+      extend(linear, access);
+    }
     return true;
+  }
+
+  /** Like {@link #walk} while paging is off, when linear addresses are guest-physical ones. */
+  void walkUnpaged(long linear, int access, boolean asUser) {
+    quiet = false;
+    entries = 0;
+    writable = true;
+    user = asUser;
+    noExecute = false;
+    global = false;
+    dirty = true;
+    frame = linear & ~0x3fffffffL;
+    pageBits = 30;
+    extend(linear, access);
+  }
+
+  /** Takes the page that was found through the extended page tables, which may make it smaller. */
+  private void extend(long linear, int access) {
+    long guestPhysical = frame | linear & (1L << pageBits) - 1;
+    int kind = ExtendedPageTables.READ;
+    if ((access & WRITE) != 0) {
+      kind = ExtendedPageTables.READ | ExtendedPageTables.WRITE;
+    } else if ((access & FETCH) != 0) {
+      kind = ExtendedPageTables.FETCH;
+    }
+    if (quiet ? !extended.examine(guestPhysical, kind) : !extended.walk(guestPhysical, kind)) {
+      int accessed = (access & WRITE) != 0 ? ExtendedPageTables.WRITE : kind;
+      throw extended.exit(guestPhysical, accessed, linear, true);
+    }
+    pageBits = Math.min(pageBits, extended.pageBits);
+    frame = extended.physical & -(1L << pageBits);
+    noExecute |= !extended.executable();
+    // A store needs a walk until it has set the dirty bits of both tables, or if it is forbidden.
+    dirty &= extended.storable();
+  }
+
+  /**
+   * Physical address of an entry of the guest's tables, or -1 if a quiet walk does not reach it.
+   */
+  private long entryAt(long guestPhysical, long linear) {
+    if (extended.pointer == 0) {
+      return guestPhysical;
+    }
+    int access =
+        extended.marks()
+            ? ExtendedPageTables.READ | ExtendedPageTables.WRITE
+            : ExtendedPageTables.READ;
+    if (quiet) {
+      return extended.examine(guestPhysical, access) ? extended.physical : -1;
+    }
+    if (!extended.walk(guestPhysical, access)) {
+      throw extended.exit(guestPhysical, access, linear, false);
+    }
+    return extended.physical;
+  }
+
+  /** Reads a PDPTE, which is loaded by its guest-physical address. */
+  long readPointer(long guestPhysical) {
+    if (extended.pointer == 0) {
+      return memory.readLong(guestPhysical);
+    }
+    if (!extended.walk(guestPhysical, ExtendedPageTables.READ)) {
+      throw extended.exitWithoutLinear(guestPhysical);
+    }
+    return memory.readLong(extended.physical);
   }
 
   /**
@@ -99,7 +191,22 @@ public final class PageWalker {
    * all.
    */
   public boolean probe(ProcessorState state, long root, long linear) {
-    return find(state, root, linear, (state.efer & ControlBits.EFER_NXE) != 0) > 0;
+    quiet = true;
+    return find(state, root, linear, (state.efer & ControlBits.EFER_NXE) != 0) > 0
+        && reached(linear, 0);
+  }
+
+  /** Whether the extended page tables, if there are any, permit what the guest's tables do. */
+  private boolean reached(long linear, int access) {
+    if (extended.pointer == 0) {
+      return true;
+    }
+    try {
+      extend(linear, access);
+      return true;
+    } catch (ProcessorException e) {
+      return false;
+    }
   }
 
   /** What {@link #examine} finds. */
@@ -121,9 +228,13 @@ public final class PageWalker {
       int access,
       boolean asUser,
       boolean smapEnforced) {
+    quiet = true;
     int levels = find(state, root, linear, (state.efer & ControlBits.EFER_NXE) != 0);
     if (levels <= 0) {
       return levels == 0 ? Finding.NOT_PRESENT : Finding.RESERVED;
+    }
+    if (!reached(linear, access)) {
+      return Finding.NOT_PRESENT;
     }
     return permitted(state, access, asUser, smapEnforced) ? Finding.PERMITTED : Finding.DENIED;
   }
@@ -204,7 +315,11 @@ public final class PageWalker {
     long at = table;
     for (int level = top; level >= 1; level--) {
       int shift = 12 + 9 * (level - 1);
-      long address = at + ((linear >>> shift & 511) << 3);
+      guestAddress[top - level] = at + ((linear >>> shift & 511) << 3);
+      long address = entryAt(guestAddress[top - level], linear);
+      if (address < 0) {
+        return 0;
+      }
       long entry = memory.readLong(address);
       entryAddress[top - level] = address;
       entryValue[top - level] = entry;
@@ -238,7 +353,12 @@ public final class PageWalker {
 
   private int find32(ProcessorState state, long table, long linear) {
     noExecute = false;
-    long address = table + ((linear >>> 22 & 1023) << 2);
+    guestAddress[0] = table + ((linear >>> 22 & 1023) << 2);
+    long address = entryAt(guestAddress[0], linear);
+    if (address < 0) {
+      entries = 0;
+      return 0;
+    }
     long entry = memory.readInt(address) & 0xffffffffL;
     entryAddress[0] = address;
     entryValue[0] = entry;
@@ -256,7 +376,11 @@ public final class PageWalker {
       leaf(state, entry, 22, entry & 0xffc00000L | (entry >>> 13 & 0xff) << 32);
       return 1;
     }
-    address = (entry & 0xfffff000L) + ((linear >>> 12 & 1023) << 2);
+    guestAddress[1] = (entry & 0xfffff000L) + ((linear >>> 12 & 1023) << 2);
+    address = entryAt(guestAddress[1], linear);
+    if (address < 0) {
+      return 0;
+    }
     entry = memory.readInt(address) & 0xffffffffL;
     entryAddress[1] = address;
     entryValue[1] = entry;
@@ -277,11 +401,12 @@ public final class PageWalker {
     dirty = (entry & PTE_DIRTY) != 0;
   }
 
-  private void mark(ProcessorState state, int levels, boolean write) {
+  private void mark(ProcessorState state, int levels, boolean write, long linear) {
     boolean wide = state.longMode() || (state.cr4 & ControlBits.CR4_PAE) != 0;
     for (int i = 0; i < levels; i++) {
       long bits = PTE_ACCESSED | (write && i == levels - 1 ? PTE_DIRTY : 0);
       if ((entryValue[i] & bits) != bits) {
+        requireWritable(i, linear);
         if (wide) {
           memory.writeLong(entryAddress[i], entryValue[i] | bits);
         } else {
@@ -290,6 +415,16 @@ public final class PageWalker {
       }
     }
     dirty |= write;
+  }
+
+  /** Exits if extended page tables forbid a store to an entry of the guest's tables. */
+  private void requireWritable(int entry, long linear) {
+    if (extended.pointer != 0 && !extended.marks()) {
+      int access = ExtendedPageTables.READ | ExtendedPageTables.WRITE;
+      if (!extended.walk(guestAddress[entry], access)) {
+        throw extended.exit(guestAddress[entry], access, linear, false);
+      }
+    }
   }
 
   /** Physical address of the first byte of the page that was found last. */

@@ -59,48 +59,6 @@ public final class TranslatedMemory implements LinearMemory {
    */
   private static final int CONTEXT_ALIGNED = 3;
 
-  /** Slots below {@link TranslationBuffer#GLOBAL}; the tag has ten bits for them. */
-  private static final int SLOTS = TranslationBuffer.GLOBAL;
-
-  /** Told of accesses to watched addresses. */
-  public interface Watcher {
-    /** Whether an enabled data breakpoint lies in the page. */
-    boolean watches(long linearPage);
-
-    /** An access to a page that is watched is about to be made. */
-    void accessed(long linear, int bytes, boolean write);
-  }
-
-  /** Told of translations that the guest drops. */
-  public interface Invalidations {
-    /** Translations of one page. */
-    void page(long linear);
-
-    /**
-     * Translations of one or of all address spaces; {@code global} if those of global pages too.
-     */
-    void all(boolean global);
-  }
-
-  /** Told of accesses by the methods of {@link LinearMemory}, before they are made. */
-  public interface AccessListener {
-    /**
-     * An access is about to be made. It may raise an exception yet.
-     *
-     * @param bytes at most 4096; they may run over the end of the page
-     */
-    void accessing(long linear, int bytes, boolean write);
-  }
-
-  /** What the executor must know of slow accesses. */
-  public interface DeviceGate {
-    /**
-     * A device register is about to be accessed: the clock must show the time of the current
-     * instruction.
-     */
-    void beforeDeviceAccess();
-  }
-
   /** Fast table of loads: tag and delta at {@link #entry}. */
   public final long[] readTable = new long[2 * ENTRIES];
 
@@ -143,10 +101,8 @@ public final class TranslatedMemory implements LinearMemory {
   private final TranslationInspector inspector;
   private final TranslationBuffer dataBuffer = new TranslationBuffer(this::dropFast);
   private final TranslationBuffer fetchBuffer = new TranslationBuffer(this::dropFast);
-  private final short[] slotOfPcid = new short[4096];
-  private int nextSlot;
+  private final TranslationSlots slots = new TranslationSlots(this::slotsExhausted);
   private int slot;
-  private long modes;
   private @Nullable AddressSpaceView view;
   private boolean viewGuardsUserHalf;
   private final AddressSpaceView.Mapping mapping = new AddressSpaceView.Mapping();
@@ -312,20 +268,60 @@ public final class TranslatedMemory implements LinearMemory {
   @Override
   public void contextChanged() {
     long now = currentModes();
-    if (now != modes) {
-      modes = now;
+    TranslationSlots.Space owner = slots.current();
+    if (now != owner.modes) {
+      owner.modes = now;
       clearFastTables();
     }
     int pcid = (state.cr4 & ControlBits.CR4_PCIDE) != 0 ? (int) state.cr3 & 0xfff : 0;
-    slot = slotOfPcid[pcid];
-    if (slot < 0) {
-      slot = allocateSlot(pcid);
-    }
+    slot = slots.slot(pcid);
     boolean smap = (state.cr4 & ControlBits.CR4_SMAP) != 0 && (state.systemFlags & Flags.AC) == 0;
     int user = alignmentChecked() ? CONTEXT_ALIGNED : CONTEXT_USER;
     long space = (long) slot << 2;
     context = space | (state.cpl == 3 ? user : smap ? CONTEXT_NO_USER_PAGES : 0);
     fetchContext = space | (state.cpl == 3 ? CONTEXT_USER : 0);
+  }
+
+  /**
+   * A virtual machine runs from now on. Its translations are apart from all others.
+   *
+   * @param vpid its identifier, or 0
+   * @param extended the EPT pointer, or 0 if guest-physical addresses are physical ones
+   */
+  public void enterGuest(int vpid, long extended) {
+    slots.enterGuest(vpid, extended);
+    spaceChanged();
+  }
+
+  /** The host runs from now on. */
+  public void leaveGuest() {
+    slots.leaveGuest();
+    spaceChanged();
+  }
+
+  private void spaceChanged() {
+    long extended = slots.current().extended;
+    walker.setExtended(extended);
+    inspector.setExtended(extended);
+    int global = slots.global();
+    dataBuffer.setGlobal(global);
+    fetchBuffer.setGlobal(global);
+    contextChanged();
+  }
+
+  /**
+   * Drops translations of virtual machines: INVEPT and INVVPID.
+   *
+   * @param vpid of one alone, or -1
+   * @param extended EPT pointer of those meant, or 0 for all
+   */
+  public void invalidateGuests(int vpid, long extended) {
+    slots.forgetGuests(vpid, extended);
+  }
+
+  /** Reads a PDPTE by the address that CR3 gives, which is guest-physical in a virtual machine. */
+  public long readPointer(long address) {
+    return walker.readPointer(address);
   }
 
   /** What, besides the context, decides which accesses are permitted. */
@@ -340,16 +336,13 @@ public final class TranslatedMemory implements LinearMemory {
         | (state.efer & (ControlBits.EFER_NXE | ControlBits.EFER_LMA)) << 32;
   }
 
-  private int allocateSlot(int pcid) {
-    if (nextSlot == SLOTS) {
-      Arrays.fill(slotOfPcid, (short) -1);
-      nextSlot = 0;
-      dataBuffer.clearButGlobal();
-      fetchBuffer.clearButGlobal();
-      clearFastTables();
-    }
-    slotOfPcid[pcid] = (short) nextSlot;
-    return nextSlot++;
+  private void slotsExhausted() {
+    int global = slots.global();
+    dataBuffer.setGlobal(global);
+    fetchBuffer.setGlobal(global);
+    dataBuffer.clearButGlobal();
+    fetchBuffer.clearButGlobal();
+    clearFastTables();
   }
 
   private void clearFastTables() {
@@ -370,7 +363,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public void invalidatePage(long linear, int pcid) {
-    int pcidSlot = slotOfPcid[pcid];
+    int pcidSlot = slots.slotIfAny(pcid);
     if (pcidSlot >= 0) {
       dataBuffer.removeFrom(linear, pcidSlot);
       fetchBuffer.removeFrom(linear, pcidSlot);
@@ -379,13 +372,13 @@ public final class TranslatedMemory implements LinearMemory {
   }
 
   private void tellPage(long linear) {
-    if (invalidations != null) {
+    if (invalidations != null && !slots.inGuest()) {
       invalidations.page(linear);
     }
   }
 
   private void tellAll(boolean global) {
-    if (invalidations != null) {
+    if (invalidations != null && !slots.inGuest()) {
       invalidations.all(global);
     }
   }
@@ -411,15 +404,19 @@ public final class TranslatedMemory implements LinearMemory {
   public void invalidatePcid(int pcid) {
     // Global translations live in a slot of their own, in the buffer; copies in the fast tables are
     // found again there.
-    slotOfPcid[pcid] = -1;
+    slots.forget(pcid);
     contextChanged();
     tellAll(false);
   }
 
   @Override
   public void invalidateAll() {
-    Arrays.fill(slotOfPcid, (short) -1);
-    nextSlot = 0;
+    if (slots.inGuest()) {
+      slots.forgetCurrentGuest();
+      spaceChanged();
+      return;
+    }
+    slots.forgetAll();
     dataBuffer.clear();
     fetchBuffer.clear();
     clearFastTables();
@@ -429,7 +426,7 @@ public final class TranslatedMemory implements LinearMemory {
 
   @Override
   public void invalidateAllButGlobal() {
-    Arrays.fill(slotOfPcid, (short) -1);
+    slots.forgetButGlobal();
     contextChanged();
     tellAll(false);
   }
@@ -457,7 +454,7 @@ public final class TranslatedMemory implements LinearMemory {
    */
   private long translate(
       long linear, int access, boolean asUser, boolean smapEnforced, boolean stack) {
-    if ((state.cr0 & ControlBits.CR0_PG) == 0) {
+    if ((state.cr0 & ControlBits.CR0_PG) == 0 && !walker.isExtended()) {
       return linear & 0xffffffffL;
     }
     if (state.longMode()) {
@@ -469,37 +466,27 @@ public final class TranslatedMemory implements LinearMemory {
     } else if (linear >>> 32 != 0) {
       throw new IllegalStateException("linear address beyond 4 GiB outside IA-32e mode");
     }
-    lasting = true;
-    long page;
-    int bits;
     TranslationBuffer buffer = buffer(access);
     if (buffer.find(linear, slot) && buffer.permits(state, access, asUser, smapEnforced)) {
-      page = buffer.frame;
-      bits = buffer.pageBits;
-      if (view != null && !asUser && (linear < 0 || viewGuardsUserHalf)) {
-        lasting =
-            view.admit(
-                linear,
-                access,
-                described(page, bits, buffer.writable, buffer.user, buffer.noExecute));
-      }
+      describe(buffer.frame, buffer.pageBits, buffer.writable, buffer.user, buffer.noExecute);
     } else {
       walk(linear, access, asUser, smapEnforced);
-      page = walker.frame;
-      bits = walker.pageBits;
-      if (view != null && !asUser && (linear < 0 || viewGuardsUserHalf)) {
-        lasting =
-            view.admit(
-                linear,
-                access,
-                described(page, bits, walker.writable, walker.user, walker.noExecute));
-      }
+      describe(walker.frame, walker.pageBits, walker.writable, walker.user, walker.noExecute);
     }
-    return page | linear & (1L << bits) - 1;
+    long address = mapping.frame | linear & (1L << mapping.pageBits) - 1;
+    lasting = view == null || !viewAsked(linear, asUser) || view.admit(linear, access, mapping);
+    return address;
+  }
+
+  /** The view stands behind the tables of the host's kernel alone. */
+  private boolean viewAsked(long linear, boolean asUser) {
+    return view != null && !asUser && (linear < 0 || viewGuardsUserHalf) && !slots.inGuest();
   }
 
   private void walk(long linear, int access, boolean asUser, boolean smapEnforced) {
-    if (!walker.walk(state, state.cr3, linear, access, asUser, smapEnforced)) {
+    if ((state.cr0 & ControlBits.CR0_PG) == 0) {
+      walker.walkUnpaged(linear & 0xffffffffL, access, asUser);
+    } else if (!walker.walk(state, state.cr3, linear, access, asUser, smapEnforced)) {
       // Stale translations go, whatever access they are for (SDM volume 3, section 4.10.4.1).
       dataBuffer.remove(linear, slot);
       fetchBuffer.remove(linear, slot);
@@ -508,14 +495,12 @@ public final class TranslatedMemory implements LinearMemory {
     buffer(access).insert(linear, slot, walker);
   }
 
-  private AddressSpaceView.Mapping described(
-      long page, int bits, boolean writable, boolean user, boolean noExecute) {
+  private void describe(long page, int bits, boolean writable, boolean user, boolean noExecute) {
     mapping.frame = page;
     mapping.pageBits = bits;
     mapping.writable = writable;
     mapping.user = user;
     mapping.noExecute = noExecute;
-    return mapping;
   }
 
   private boolean isUser() {
@@ -945,7 +930,7 @@ public final class TranslatedMemory implements LinearMemory {
   @Override
   public long probe(long linear) {
     if ((state.cr0 & ControlBits.CR0_PG) == 0) {
-      return linear & 0xffffffffL;
+      return walker.isExtended() ? -1 : linear & 0xffffffffL;
     }
     if (state.longMode() && !ProcessorState.canonical(linear)) {
       return -1;
@@ -960,10 +945,7 @@ public final class TranslatedMemory implements LinearMemory {
    * went on. Host addresses are written as numbers of RAM pages.
    */
   public void save(StateWriter out) {
-    out.writeInt(nextSlot);
-    for (short pcidSlot : slotOfPcid) {
-      out.writeInt(pcidSlot);
-    }
+    slots.save(out);
     dataBuffer.save(out);
     fetchBuffer.save(out);
     saveTable(out, readTable, false);
@@ -983,17 +965,14 @@ public final class TranslatedMemory implements LinearMemory {
 
   /** Reads what {@link #save} wrote, once the processor's state has been restored. */
   public void restore(StateReader in) {
-    nextSlot = in.readInt("next translation slot", 0, SLOTS);
-    for (int pcid = 0; pcid < slotOfPcid.length; pcid++) {
-      slotOfPcid[pcid] = (short) in.readInt("translation slot", -1, SLOTS - 1);
-    }
+    slots.restore(in);
     dataBuffer.restore(in);
     fetchBuffer.restore(in);
     restoreTable(in, readTable, false);
     restoreTable(in, writeTable, false);
     restoreTable(in, fetchTable, true);
-    modes = currentModes();
-    contextChanged();
+    slots.current().modes = currentModes();
+    spaceChanged();
   }
 
   private void restoreTable(StateReader in, long[] table, boolean fetch) {

@@ -54,6 +54,9 @@ final class TranslationBuffer {
   /** The table of the largest pages that were inserted for a slot, and not as global ones. */
   private int largestNotGlobal;
 
+  /** Slot of the global translations that are found now: {@link #GLOBAL}, or a guest's. */
+  private int global = GLOBAL;
+
   /** Where the last successful {@link #find} found it. */
   private int foundTable;
 
@@ -80,6 +83,11 @@ final class TranslationBuffer {
     clear();
   }
 
+  /** Sets where global translations are looked for, and kept, from now on. */
+  void setGlobal(int slot) {
+    global = slot;
+  }
+
   private static long key(long linear, int pageBits, int slot) {
     return linear >>> pageBits << 10 | slot;
   }
@@ -93,7 +101,7 @@ final class TranslationBuffer {
   /** Finds the translation of the smallest page, in the slot or among the global ones. */
   boolean find(long linear, int slot) {
     for (int table = 0; table < PAGE_BITS.length; table++) {
-      if (used[table] && (findIn(table, linear, slot) || findIn(table, linear, GLOBAL))) {
+      if (used[table] && (findIn(table, linear, slot) || findIn(table, linear, global))) {
         return true;
       }
     }
@@ -144,7 +152,7 @@ final class TranslationBuffer {
    */
   void insert(long linear, int slot, PageWalker walk) {
     int table = Arrays.binarySearch(PAGE_BITS, walk.pageBits);
-    int where = walk.global ? GLOBAL : slot;
+    int where = walk.global ? global : slot;
     int entry = entry(table, linear, where);
     long key = key(linear, walk.pageBits, where);
     long value =
@@ -177,7 +185,7 @@ final class TranslationBuffer {
 
   /** Drops the translations of an address in a slot, and the global ones. */
   void remove(long linear, int slot) {
-    removeFrom(linear, GLOBAL);
+    removeFrom(linear, global);
     removeFrom(linear, slot);
   }
 

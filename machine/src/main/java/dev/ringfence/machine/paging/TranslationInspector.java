@@ -51,6 +51,11 @@ public final class TranslationInspector {
     this.walker = new PageWalker(new RamAlone(physical), physicalAddressBits);
   }
 
+  /** Guest-physical addresses are translated from now on, or no more. */
+  void setExtended(long pointer) {
+    walker.setExtended(pointer);
+  }
+
   /** Tables in RAM: what is elsewhere is not present, because reading a device may change it. */
   private record RamAlone(PhysicalMemory physical) implements EntryMemory {
     @Override
@@ -84,6 +89,9 @@ public final class TranslationInspector {
     walked = false;
     buffered = true;
     if ((state.cr0 & ControlBits.CR0_PG) == 0) {
+      if (walker.isExtended()) {
+        return Outcome.NOT_PRESENT;
+      }
       physical = linear & 0xffffffffL;
       return Outcome.PERMITTED;
     }
@@ -140,7 +148,7 @@ public final class TranslationInspector {
 
   private boolean reached(long linear, int access) {
     AddressSpaceView view = memory.view();
-    return view == null || view.reaches(linear, access, mapping);
+    return view == null || walker.isExtended() || view.reaches(linear, access, mapping);
   }
 
   /** Physical address of the byte, if there is a translation, permitted or not. */

@@ -59,6 +59,19 @@ public interface Probe {
   default void translationsInvalidated(Processor processor, boolean global) {}
 
   /**
+   * VMLAUNCH or VMRESUME has entered a virtual machine. Until it is left, nothing that happens in
+   * it is told of.
+   */
+  default void machineEntered(Processor processor) {}
+
+  /**
+   * A virtual machine was left. RIP is at the host's first instruction.
+   *
+   * @param reason basic exit reason, of {@link dev.ringfence.machine.virtualization.ExitReason}
+   */
+  default void machineLeft(Processor processor, int reason) {}
+
+  /**
    * A program issued the marker instruction: CPUID with EAX = {@link Probes#MARKER_LEAF}.
    *
    * @param operation what it set ECX to

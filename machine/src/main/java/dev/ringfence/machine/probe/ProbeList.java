@@ -53,6 +53,16 @@ record ProbeList(List<Probe> probes) implements Probe {
   }
 
   @Override
+  public void machineEntered(Processor processor) {
+    tell(probe -> probe.machineEntered(processor));
+  }
+
+  @Override
+  public void machineLeft(Processor processor, int reason) {
+    tell(probe -> probe.machineLeft(processor, reason));
+  }
+
+  @Override
   public void marked(Processor processor, int operation, long argument) {
     tell(probe -> probe.marked(processor, operation, argument));
   }

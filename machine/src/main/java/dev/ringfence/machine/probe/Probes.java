@@ -3,7 +3,7 @@ package dev.ringfence.machine.probe;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.interpret.CodeCache;
 import dev.ringfence.machine.memory.PhysicalMemory;
-import dev.ringfence.machine.paging.TranslatedMemory;
+import dev.ringfence.machine.paging.Invalidations;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -54,7 +54,7 @@ public final class Probes {
           .setInvalidations(
               told == null
                   ? null
-                  : new TranslatedMemory.Invalidations() {
+                  : new Invalidations() {
                     @Override
                     public void page(long linear) {
                       told.pageInvalidated(processor, linear);

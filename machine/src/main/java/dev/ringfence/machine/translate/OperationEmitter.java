@@ -952,6 +952,18 @@ final class OperationEmitter {
    */
   Label processorHelper(MicroOperation o) {
     Label leave = code.newLabel();
+    callProcessorHelper(o);
+    code.ifne(leave);
+    return leave;
+  }
+
+  /** Calls a helper in the middle of an instruction, at whose end the region need not be left. */
+  void innerHelper(MicroOperation o) {
+    callProcessorHelper(o);
+    code.pop();
+  }
+
+  private void callProcessorHelper(MicroOperation o) {
     pushExecution();
     constants.push(code, o.processorHelper, type(ProcessorHelper.class));
     constants.push(code, o, OPERATION);
@@ -962,8 +974,6 @@ final class OperationEmitter {
         method(Z, type(ProcessorHelper.class), OPERATION, J, J, I, I));
     reloadFlags();
     valid = 0;
-    code.ifne(leave);
-    return leave;
   }
 
   /** Calls a helper that ends the block; afterwards the processor's state has all there is. */

@@ -293,7 +293,9 @@ final class RegionCompiler {
         ordinal = o.ordinal;
         emitter.beginInstruction(callsHelper(operations, i));
       }
-      if (o.code == MicroCode.PROCESSOR_HELPER) {
+      if (o.code == MicroCode.PROCESSOR_HELPER && isFollowed(operations, i)) {
+        emitter.innerHelper(o);
+      } else if (o.code == MicroCode.PROCESSOR_HELPER) {
         emitLeave(emitter.processorHelper(o), block, o, emitter);
       } else if (ends(o)) {
         emitEnd(index, o, emitter);
@@ -301,6 +303,12 @@ final class RegionCompiler {
         emitter.emit(o, flagsLive[i]);
       }
     }
+  }
+
+  /** Whether the next operation belongs to the same instruction. */
+  private static boolean isFollowed(MicroOperation[] operations, int index) {
+    return index + 1 < operations.length
+        && operations[index + 1].ordinal == operations[index].ordinal;
   }
 
   /** The region is left after an instruction in the middle of a block. */

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 class CpuModelTest {
   /** Features that rows name so that listings can tell the instruction, and no model can have. */
   private static final Set<String> NOT_IMPLEMENTED =
-      Set.of("MONITOR", "RDPID", "WBNOINVD", "VMX", "SMM", "PKU");
+      Set.of("MONITOR", "RDPID", "WBNOINVD", "SMM", "PKU");
 
   private static String skylake() throws IOException {
     try (InputStream in = CpuModel.class.getResourceAsStream("models/skylake-server.yaml")) {

@@ -4,6 +4,7 @@ import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.operation.MicroOperation;
+import dev.ringfence.machine.paging.AccessListener;
 import dev.ringfence.machine.paging.PageWalker;
 import dev.ringfence.machine.paging.TranslatedMemory;
 import dev.ringfence.machine.paging.TranslationInspector;
@@ -16,7 +17,7 @@ import dev.ringfence.silicon.cache.CoreCaches;
  * microcode does with memory. Their lines come to the caches like those of other accesses, and
  * misses overlap as far as the fill buffers let them.
  */
-final class HelperAccesses implements TranslatedMemory.AccessListener {
+final class HelperAccesses implements AccessListener {
   /**
    * Misses of a string instruction that are under way at a time. REP MOVSB and STOSB move a line in
    * one or two cycles when they hit, and are bound by fill buffers when they miss (Intel
