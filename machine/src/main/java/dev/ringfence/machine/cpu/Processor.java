@@ -33,6 +33,7 @@ public final class Processor implements ProcessorSignals, Stateful {
   private @Nullable LongSupplier timeStampSource;
   private long time;
   private long instructions;
+  private long instructionsAtException = -1;
   private boolean attention = true;
   private boolean stopRequested;
   private boolean asleep;
@@ -177,6 +178,18 @@ public final class Processor implements ProcessorSignals, Stateful {
   public void complete(int count, long nanoseconds) {
     instructions += count;
     time += nanoseconds;
+  }
+
+  /**
+   * An exception is about to be delivered. Instructions that raise one take no time, so handlers
+   * that raise one themselves, at their first instruction and for ever, would never let a timer
+   * expire: where no instruction has completed since the last exception, a nanosecond passes.
+   */
+  public void exceptionRaised() {
+    if (instructions == instructionsAtException) {
+      time++;
+    }
+    instructionsAtException = instructions;
   }
 
   /**
@@ -335,6 +348,7 @@ public final class Processor implements ProcessorSignals, Stateful {
   public void save(StateWriter out) {
     out.writeLong(time);
     out.writeLong(instructions);
+    out.writeLong(instructionsAtException);
     out.writeBoolean(nonMaskablePending);
     out.writeBoolean(initPending);
     out.writeInt(startupVector);
@@ -349,6 +363,7 @@ public final class Processor implements ProcessorSignals, Stateful {
   public void restore(StateReader in) {
     time = in.readLong();
     instructions = in.readLong();
+    instructionsAtException = in.readLong();
     nonMaskablePending = in.readBoolean();
     initPending = in.readBoolean();
     startupVector = in.readInt("start-up vector", -1, 255);

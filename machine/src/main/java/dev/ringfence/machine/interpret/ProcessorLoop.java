@@ -196,6 +196,7 @@ public final class ProcessorLoop {
   }
 
   private void raise(ProcessorException exception) {
+    processor.exceptionRaised();
     EventDelivery.raise(processor, exception);
     delivered();
   }

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
  * exit or shut down, and the host goes on.
  */
 class RandomStructuresTest {
-  private static final int CASES = 3000;
+  private static final int CASES = 1000;
   private static final int[] INTERESTING = {0, 1, 2, 7, 0x1000, 0xffff, 0x80000000, -1};
 
   @Test
