@@ -17,6 +17,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +34,7 @@ public final class AttackPreparation {
   private final GuestPreparation preparation;
   private final Consumer<String> progress;
   private final Path sources;
+  private final Function<String, List<String>> options;
   private final Path marks;
 
   /**
@@ -44,24 +46,30 @@ public final class AttackPreparation {
    */
   public AttackPreparation(
       GuestCache cache, GuestPreparation preparation, Consumer<String> progress) {
-    this(cache, preparation, progress, shipped("attacks"));
+    this(cache, preparation, progress, shipped("attacks"), program -> List.of());
   }
 
   /**
    * Takes the programs from a folder.
    *
    * @param sources with C sources and their headers
+   * @param options more options for the compiler, by name of the source
    */
   AttackPreparation(
-      GuestCache cache, GuestPreparation preparation, Consumer<String> progress, Path sources) {
+      GuestCache cache,
+      GuestPreparation preparation,
+      Consumer<String> progress,
+      Path sources,
+      Function<String, List<String>> options) {
     this.cache = cache;
     this.preparation = preparation;
     this.progress = progress;
     this.sources = sources;
+    this.options = options;
     this.marks = shipped("workloads");
   }
 
-  private static Path shipped(String folder) {
+  static Path shipped(String folder) {
     return Path.of(System.getProperty("ringfence.root", "."), "guest", folder);
   }
 
@@ -118,7 +126,7 @@ public final class AttackPreparation {
             "%s: expected the C source of an attack or of a program that sets one up, found none"
                 .formatted(source));
       }
-      add(entries, compiler.compile(source), program);
+      add(entries, compiler.compile(source, options.apply(program)), program);
     }
     // Without a command, so that equal guests have equal names of snapshots.
     GuestRequest request =

@@ -49,8 +49,17 @@ public final class Compiler {
    * @throws BadInputException if there is no gcc, or it does not accept the source
    */
   public Path compile(Path source) {
+    return compile(source, List.of());
+  }
+
+  /**
+   * The same with more options for gcc, which win over those that all programs have.
+   *
+   * @throws BadInputException if there is no gcc, or it does not accept source and options
+   */
+  public Path compile(Path source, List<String> options) {
     Path absolute = source.toAbsolutePath();
-    Path file = cache.programs().resolve(digest(absolute));
+    Path file = cache.programs().resolve(digest(absolute, options));
     if (Files.exists(file)) {
       return file;
     }
@@ -58,6 +67,7 @@ public final class Compiler {
     Path temporary = cache.temporaryFile(".program");
     List<String> command = new ArrayList<>(List.of("gcc"));
     command.addAll(OPTIONS);
+    command.addAll(options);
     command.addAll(List.of("-o", temporary.toString()));
     // By its plain name, because a path would end up in the program.
     command.add(absolute.getFileName().toString());
@@ -73,11 +83,16 @@ public final class Compiler {
     return file;
   }
 
-  private String digest(Path source) {
+  private String digest(Path source, List<String> options) {
     try {
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
       update(digest, version());
-      update(digest, String.join(" ", OPTIONS) + String.join(" ", LIBRARIES));
+      update(
+          digest,
+          String.join(" ", OPTIONS)
+              + " "
+              + String.join(" ", options)
+              + String.join(" ", LIBRARIES));
       digest.update(Files.readAllBytes(source));
       try (Stream<Path> siblings = Files.list(source.getParent())) {
         for (Path header :

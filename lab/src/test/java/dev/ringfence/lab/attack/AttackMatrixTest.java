@@ -121,7 +121,12 @@ final class AttackMatrixTest {
   private static AttackMatrix matrix(AttackMatrix.Progress progress) {
     GuestCache cache = GuestCache.ofUser();
     return new AttackMatrix(
-        new AttackPreparation(cache, new GuestPreparation(cache, line -> {}), line -> {}, folder)
+        new AttackPreparation(
+                cache,
+                new GuestPreparation(cache, line -> {}),
+                line -> {},
+                folder,
+                program -> List.of())
             .prepare(catalog, null, ""),
         MachineConfiguration.of(128L << 20, 1),
         new BootSnapshots(new GuestCache(folder.resolve("cache")), false, "test", line -> {}),

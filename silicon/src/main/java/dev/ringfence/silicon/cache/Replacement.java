@@ -11,6 +11,10 @@ import dev.ringfence.silicon.model.ReplacementPolicy;
  */
 final class Replacement {
   private static final long ORDER = 0xfedc_ba98_7654_3210L;
+
+  /** Ones in the low bits of digits of four bits. */
+  private static final long DIGITS = 0x1111_1111_1111_1111L;
+
   private static final int TREE_WAYS = 4;
   private static final int TREES = 3;
 
@@ -100,10 +104,11 @@ final class Replacement {
 
   /** Moves a value to the front of a list of different values of four bits. */
   private static long toFront(long list, int value) {
-    int at = 0;
-    while ((list >>> at & 0xf) != value) {
-      at += 4;
-    }
+    // The lowest digit of the difference that is zero: only a borrow from below makes others look
+    // so.
+    long difference = list ^ DIGITS * value;
+    long zero = difference - DIGITS & ~difference & DIGITS << 3;
+    int at = Long.numberOfTrailingZeros(zero) & ~3;
     long before = list & (1L << at) - 1;
     long behind = at == 60 ? 0 : list >>> at + 4 << at + 4;
     return behind | before << 4 | value;

@@ -80,10 +80,14 @@ public final class SecretTrace implements TransientLoads {
     int copies = 0;
     long first = (long) LONGS.get(value, 0);
     byte[] window = new byte[PAGE + value.length - 1];
+    byte[] zeros = new byte[window.length];
     for (int page = 0; page < memory.ramPages(); page++) {
       long at = memory.addressOfPage(page);
       int length = memory.isRam(at, window.length) ? window.length : PAGE;
       memory.read(at, window, 0, length);
+      if (Arrays.equals(window, 0, length, zeros, 0, length)) {
+        continue; // Much of a guest's memory was never used.
+      }
       for (int i = 0; i + value.length <= length && i < PAGE; i++) {
         if ((long) LONGS.get(window, i) == first
             && Arrays.equals(window, i, i + value.length, value, 0, value.length)) {
