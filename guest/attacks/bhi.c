@@ -18,7 +18,7 @@
 #include "secret.h"
 #include "train.h"
 
-enum { HISTORIES = 256, TRIES = 1024, ROUNDS = 2, PROGRAM_LINE = 0 };
+enum { HISTORIES = 256, TRIES = 512, ROUNDS = 6, PROGRAM_LINE = 0 };
 
 static const uint8_t *array;
 static uint64_t trained[HISTORIES], trained_history, history;
@@ -48,6 +48,7 @@ static int call_with_registers(uint64_t bits, uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
 
+	touch(array + SHARED_KNOWN);
 	flush_probe(probe);
 	/* The address of the program to call is in the first line of a page. */
 	evict(PROGRAM_LINE, second_level_pages);

@@ -12,10 +12,9 @@
 #include <err.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "evict.h"
@@ -27,6 +26,7 @@ enum {
 	STACK_BYTES = 0x600,
 	/* At first, TCP acknowledges segments when they arrive, not when they are received. */
 	QUICK_ACKNOWLEDGEMENTS = 32,
+	YIELDS = 4,
 };
 
 static int receive_from, receive_to, asked[2], answered[2];
@@ -49,12 +49,11 @@ static void *receiver(void *unused)
 /* The other thread begins to receive, with a value in the register. */
 static inline void begin_receiving(uint64_t value)
 {
-	const struct timespec moment = { .tv_nsec = 1000 };
-
 	if (write(asked[1], &value, sizeof(value)) != sizeof(value))
 		err(1, "pipe");
-	/* It has come to wait when this thread runs again. */
-	nanosleep(&moment, NULL);
+	/* It has come to wait when this thread is the only one that wants to run. */
+	for (int i = 0; i < YIELDS; i++)
+		sched_yield();
 }
 
 /* It receives, and returns. */
@@ -86,8 +85,6 @@ static inline void prepare_receiving(void)
 	close(listener);
 	if (pipe(asked) || pipe(answered) || pthread_create(&thread, NULL, receiver, NULL))
 		err(1, "thread");
-	/* Sleep no longer than asked for. */
-	prctl(PR_SET_TIMERSLACK, 1);
 	for (int i = 0; i < QUICK_ACKNOWLEDGEMENTS; i++) {
 		begin_receiving(0);
 		end_receiving();

@@ -65,19 +65,32 @@ static inline void train(const uint8_t *branch, uint64_t target)
 		: "rax", "memory", "cc");
 }
 
+/* A conditional branch, taken if the lowest bit is not set. No two may leave the same in a history. */
+#define BRANCH_BY_BIT(padding) \
+	"shr $1, %[bits]\n\t" \
+	"jnc 2f\n\t" \
+	".fill " #padding ", 1, 0x90\n\t" \
+	"2:\n\t"
+
 /*
- * Leaves another history of branches than the calls before: 64 conditional branches, taken as the
- * bits of a value say. With a history that the processor has not seen at a branch, what it predicts
- * does not come from what the branch did under others.
+ * Leaves another history of branches than the calls before: 64 conditional branches at eight places,
+ * taken as the bits of a value say. With a history that the processor has not seen at a branch, what
+ * it predicts does not come from what the branch did under others. They are conditional ones, as
+ * these displace nothing that is known of targets.
  */
 static inline void leave_history(uint64_t bits)
 {
 	__asm__ volatile(
-		"mov $64, %%ecx\n\t"
-		"1: test $1, %[bits]\n\t"
-		"jz 2f\n\t"
-		"nop\n\t"
-		"2: shr $1, %[bits]\n\t"
+		"mov $8, %%ecx\n\t"
+		"1:\n\t"
+		BRANCH_BY_BIT(1)
+		BRANCH_BY_BIT(2)
+		BRANCH_BY_BIT(3)
+		BRANCH_BY_BIT(5)
+		BRANCH_BY_BIT(6)
+		BRANCH_BY_BIT(7)
+		BRANCH_BY_BIT(9)
+		BRANCH_BY_BIT(11)
 		"dec %%ecx\n\t"
 		"jnz 1b\n\t"
 		: [bits] "+r"(bits)

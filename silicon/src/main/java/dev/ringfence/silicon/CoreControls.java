@@ -10,6 +10,7 @@ final class CoreControls implements Microarchitecture {
   private final Core core;
   private final int thread;
   private final boolean flushClearsBuffers;
+  private final boolean barrierForgetsReturns;
   private final Map<String, Integer> latencies;
 
   /**
@@ -19,6 +20,9 @@ final class CoreControls implements Microarchitecture {
     this.core = core;
     this.thread = thread;
     this.flushClearsBuffers = processor.model().has("MD_CLEAR");
+    // Intel's barrier covers near returns ("Indirect Branch Predictor Barrier"); AMD's does where
+    // CPUID has IBPB_RET, from Zen 4 on (kernel, X86_BUG_IBPB_NO_RET).
+    this.barrierForgetsReturns = !processor.model().isAmd() || processor.model().has("IBPB_RET");
     this.latencies = core.model().pipeline().latencies();
   }
 
@@ -42,7 +46,9 @@ final class CoreControls implements Microarchitecture {
   @Override
   public void barrierIndirectBranchPredictions() {
     core.targets().barrier();
-    core.returnStack(thread).clear();
+    if (barrierForgetsReturns) {
+      core.returnStack(thread).clear();
+    }
     takes("branch-barrier");
   }
 

@@ -38,6 +38,7 @@ final class PhantomBranches {
   private final TranslationInspector inspector;
   private final PhysicalMemory memory;
   private final int cycles;
+  private final boolean returnsAreJumps;
 
   /** The last page that was fetched from, and its frame or {@link #NO_PAGE}. */
   private long page;
@@ -52,6 +53,7 @@ final class PhantomBranches {
     this.inspector = processor.memory().inspector();
     this.memory = processor.physical();
     this.cycles = core.model().pipeline().frontEndRefill();
+    this.returnsAreJumps = core.model().predictors().returnsFromTargetPredictor();
   }
 
   /**
@@ -76,13 +78,16 @@ final class PhantomBranches {
   }
 
   /** Whether decoding finds nothing wrong with a prediction. */
-  private static boolean agrees(Block block, int index, long linear, long target) {
+  private boolean agrees(Block block, int index, long linear, long target) {
     if (index + 1 != block.instructions) {
       return false;
     }
     MicroOperation o = block.operations[block.operations.length - 1];
     return switch (o.code) {
-      case MicroCode.JUMP_INDIRECT64, MicroCode.CALL_INDIRECT64, MicroCode.RETURN64 -> true;
+      case MicroCode.JUMP_INDIRECT64, MicroCode.CALL_INDIRECT64 -> true;
+      // Where returns are not predicted as jumps, decoding finds that the entry is another kind's
+      // (AMD, "Technical Guidance for Mitigating Branch Type Confusion", 2022).
+      case MicroCode.RETURN64 -> returnsAreJumps || targets.lastKind() == BranchKind.RETURN;
       case MicroCode.JUMP, MicroCode.CALL64 -> target == linear + o.immediate;
       default -> o.code >= MicroCode.JUMP_IF && target == linear + o.immediate;
     };

@@ -23,6 +23,8 @@ import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Instructions of a guest that control the silicon, and where its secret is afterwards. */
 final class ControlsTest {
@@ -99,13 +101,25 @@ final class ControlsTest {
     assertTrue(held().contains(Structure.L2), held().toString());
   }
 
-  @Test
-  void theBarrierForgetsReturns() {
+  /**
+   * RSB entries from before an IBPB predict nothing on Intel; on AMD that begins with Zen 4 (kernel
+   * commit "KVM: x86: AMD's IBPB is not equivalent to Intel's IBPB").
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "skylake-server, true",
+    "icelake-server, true",
+    "zen1, false",
+    "zen2, false",
+    "zen4, true"
+  })
+  void theBarrierForgetsReturnsWhereItIsDocumentedTo(String model, boolean forgets) {
+    on(model);
     Label over = new Label();
     bare.run(new Assembler().call(over).label(over).halt());
     assertFalse(core().returnStack(0).isEmpty());
     bare.run(writeRegister(new Assembler(), PRED_CMD, 1).halt());
-    assertTrue(core().returnStack(0).isEmpty());
+    assertEquals(forgets, core().returnStack(0).isEmpty());
   }
 
   @Test
