@@ -2,13 +2,13 @@ package dev.ringfence.cli;
 
 import dev.ringfence.lab.attack.Attack;
 import dev.ringfence.lab.attack.AttackCatalog;
+import dev.ringfence.lab.attack.AttackedProcessor;
 import dev.ringfence.lab.attack.Mitigation;
 import dev.ringfence.lab.attack.MitigationCatalog;
 import dev.ringfence.lab.result.AttackResult;
 import dev.ringfence.lab.result.LeakMatrix;
 import dev.ringfence.lab.result.ResultFile;
 import dev.ringfence.machine.MachineConfiguration;
-import dev.ringfence.machine.cpu.CpuModel;
 import dev.ringfence.report.LeakText;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -83,7 +83,7 @@ final class AttackCommand implements Callable<Integer> {
     List<Mitigation> columns = MitigationCatalog.shipped().choose(mitigations);
     List<String> models =
         cpuModels.isEmpty() ? List.of(MachineConfiguration.DEFAULT_CPU_MODEL) : cpuModels;
-    models.forEach(CpuModel::load);
+    models.forEach(AttackedProcessor::of);
     Path out = outputOption.folder("attack");
     long chosen = seed == null ? new SecureRandom().nextInt(1, Integer.MAX_VALUE) : seed;
     say("seed " + chosen);

@@ -34,6 +34,7 @@ public final class AttackMatrix {
   private final BootSnapshots snapshots;
   private final long seed;
   private final Progress progress;
+  private final AttackedProcessor processor;
   private final ExpectedMatrix expected = ExpectedMatrix.shipped();
   private volatile boolean interrupted;
 
@@ -53,6 +54,8 @@ public final class AttackMatrix {
    * @param configuration of the machines, with the processor model
    * @param snapshots of booted guests
    * @param seed from which all secrets follow
+   * @throws dev.ringfence.machine.BadInputException if the processor model does not say what
+   *     architecture hides
    */
   public AttackMatrix(
       AttackPreparation.AttackGuest guest,
@@ -62,6 +65,7 @@ public final class AttackMatrix {
       Progress progress) {
     this.guest = guest;
     this.configuration = configuration;
+    this.processor = AttackedProcessor.of(configuration.cpuModel());
     this.snapshots = snapshots;
     this.seed = seed;
     this.progress = progress;
@@ -74,7 +78,6 @@ public final class AttackMatrix {
 
   /** Runs all cells. */
   public LeakMatrix execute(List<Attack> attacks, List<Mitigation> mitigations) {
-    AttackedProcessor processor = AttackedProcessor.of(configuration.cpuModel());
     List<LeakMatrix.Row> rows = new ArrayList<>();
     List<AttackRun> runs = new ArrayList<>();
     for (Attack attack : attacks) {
@@ -223,6 +226,7 @@ public final class AttackMatrix {
                   .distinct()
                   .toList(),
               configuration,
+              processor.costs(),
               snapshots,
               () -> interrupted);
     }

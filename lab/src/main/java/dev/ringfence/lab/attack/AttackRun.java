@@ -12,7 +12,6 @@ import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.silicon.Silicon;
 import dev.ringfence.silicon.TimeBase;
-import dev.ringfence.silicon.model.SiliconModel;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -111,7 +110,7 @@ final class AttackRun {
   }
 
   private Course runInDetail(AttackedGuest guest, Secret secret) {
-    Silicon silicon = new Silicon(SiliconModel.load(processor.model()), TimeBase.CYCLES);
+    Silicon silicon = new Silicon(processor.silicon(), TimeBase.CYCLES);
     silicon.attach(guest.machine());
     try (SecretEvidence evidence =
         new SecretEvidence(

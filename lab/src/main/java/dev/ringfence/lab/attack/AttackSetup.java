@@ -60,6 +60,7 @@ final class AttackSetup {
    * @param commandLine that mitigations add
    * @param policies that will be attached
    * @param configuration of the machine, with the processor model
+   * @param costs of the processor model
    * @param snapshots of booted guests
    * @param interrupted whether to give up; what comes is not of use then
    */
@@ -68,6 +69,7 @@ final class AttackSetup {
       String commandLine,
       List<Policy> policies,
       MachineConfiguration configuration,
+      CostModel costs,
       BootSnapshots snapshots,
       BooleanSupplier interrupted) {
     this.experiment =
@@ -81,7 +83,7 @@ final class AttackSetup {
             false,
             Workload.DEFAULT_MAXIMUM_INSTRUCTIONS,
             policies,
-            CostModel.load(configuration.cpuModel()),
+            costs,
             false,
             policies.isEmpty());
     this.snapshots = snapshots;

@@ -43,7 +43,7 @@ final class GuestSessionTest {
   }
 
   /** A 64-bit executable of one segment. */
-  private static byte[] elf(byte[] code) {
+  static byte[] elf(byte[] code) {
     long address = 0x10_0000;
     int headers = 64 + 56;
     ByteBuffer file = ByteBuffer.allocate(headers + code.length).order(ByteOrder.LITTLE_ENDIAN);

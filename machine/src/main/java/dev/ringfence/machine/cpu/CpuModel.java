@@ -126,6 +126,22 @@ public final class CpuModel {
     return BUILT_IN;
   }
 
+  /** The JSON schema of the files of models. */
+  public static String schema() {
+    return resource("cpu-model.schema.json");
+  }
+
+  private static String resource(String file) {
+    try (InputStream in = CpuModel.class.getResourceAsStream("models/" + file)) {
+      if (in == null) {
+        throw new IllegalStateException(file + " is missing from the build");
+      }
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new BadInputException(file + ": cannot be read: " + e.getMessage(), e);
+    }
+  }
+
   /**
    * Loads a model.
    *
@@ -135,14 +151,7 @@ public final class CpuModel {
   public static CpuModel load(String nameOrPath) {
     if (BUILT_IN.contains(nameOrPath)) {
       String file = nameOrPath + ".yaml";
-      try (InputStream in = CpuModel.class.getResourceAsStream("models/" + file)) {
-        if (in == null) {
-          throw new IllegalStateException("CPU model " + file + " is missing from the build");
-        }
-        return CpuModelReader.read(new String(in.readAllBytes(), StandardCharsets.UTF_8), file);
-      } catch (IOException e) {
-        throw new BadInputException(file + ": cannot be read: " + e.getMessage(), e);
-      }
+      return CpuModelReader.read(resource(file), file);
     }
     Path path = Path.of(nameOrPath);
     if (!Files.isRegularFile(path)) {

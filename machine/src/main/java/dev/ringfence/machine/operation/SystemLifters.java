@@ -51,7 +51,8 @@ final class SystemLifters {
     lifters.put("RDTSCP", (emitter, i) -> emitter.processorHelper(SystemLifters::readTimeStampAux));
     // No performance counter exists, so every counter number is reserved.
     lifters.put("RDPMC", (emitter, i) -> emitter.processorHelperEnd(SystemLifters::readCounter));
-    lifters.put("CPUID", (emitter, i) -> emitter.processorHelper(SystemLifters::identify));
+    // It ends its block, because whom a marker tells may stop the machine right behind it.
+    lifters.put("CPUID", (emitter, i) -> emitter.processorHelperEnd(SystemLifters::identify));
     lifters.put("XGETBV", (emitter, i) -> emitter.stateHelper(SystemLifters::readExtendedControl));
     lifters.put("XSETBV", SystemLifters::writeExtendedControl);
     lifters.put("RDRAND", SystemLifters::random);

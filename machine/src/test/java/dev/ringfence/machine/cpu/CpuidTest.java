@@ -169,4 +169,16 @@ class CpuidTest {
   void addressWidths() {
     assertEquals(48 << 8 | 46, leaf(0x80000008, 0)[0]);
   }
+
+  /**
+   * Linux then idles by HLT. MONITOR and MWAIT are undefined without CPUID.1:ECX[3] (SDM volume 2).
+   */
+  @Test
+  void monitorIsNotReportedAndUndefined() {
+    assertEquals(0, leaf(1, 0)[2] & 1 << 3);
+    for (String hex : new String[] {"0f 01 c8", "0f 01 c9"}) {
+      f.longMode(0);
+      f.expect(ProcessorException.INVALID_OPCODE, hex);
+    }
+  }
 }

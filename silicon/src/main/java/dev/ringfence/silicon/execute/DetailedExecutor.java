@@ -798,6 +798,7 @@ public final class DetailedExecutor implements Executor {
   private void flush(long linear) {
     if (inspector.inspect(linear, 0) == TranslationInspector.Outcome.PERMITTED) {
       core.sharedCache().flush(inspector.physical());
+      fetch.forget();
     }
   }
 

@@ -4,6 +4,7 @@ import static dev.ringfence.silicon.Assembler.RAX;
 import static dev.ringfence.silicon.Assembler.RCX;
 import static dev.ringfence.silicon.Assembler.RDI;
 import static dev.ringfence.silicon.Assembler.RSI;
+import static dev.ringfence.silicon.BareCore.CODE;
 import static dev.ringfence.silicon.BareCore.DATA;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -111,5 +112,16 @@ class AccessTracesTest {
     int entry = core().storeBuffer().sample(0, 0xffff_8000_1234_0018L);
     assertEquals(VALUE, core().storeBuffer().read(entry, 0));
     assertEquals(TARGET + 0x18, core().storeBuffer().source(entry));
+  }
+
+  /**
+   * CLFLUSH empties the instruction cache, too (SDM volume 2), and what is fetched next is no
+   * exception.
+   */
+  @Test
+  void aLineOfCodeThatWasFlushedIsFetchedAnew() {
+    Assembler.Label next = new Assembler.Label();
+    bare.run(new Assembler().set(RDI, CODE).flushLine(RDI, 0).jump(next).label(next).halt());
+    assertTrue(core().caches().instructions().contains(CODE >>> 6));
   }
 }
