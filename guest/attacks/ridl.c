@@ -37,20 +37,6 @@ static void call_and_sample(long number, long first, const void *second, long th
 		: "rax", "rcx", "r11", "memory", "cc");
 }
 
-static int sample(int index)
-{
-	uint8_t answer;
-
-	prepare_use(index);
-	if (options.call) {
-		call_and_sample(options.call, 0, NULL, 0, index);
-	} else {
-		send_guess(index);
-		call_and_sample(SYS_read, answers_of_service, &answer, 1, index);
-	}
-	return reload_probe(probe);
-}
-
 int main(int argc, char **argv)
 {
 	parse_options(argc, argv);
@@ -65,6 +51,6 @@ int main(int argc, char **argv)
 	denied = mmap(NULL, PAGE_BYTES + LINE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (denied == MAP_FAILED)
 		err(1, "mmap");
-	recover_in_order(sample);
+	recover_in_order();
 	return 0;
 }

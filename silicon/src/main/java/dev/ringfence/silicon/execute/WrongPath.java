@@ -502,10 +502,12 @@ final class WrongPath {
     } else {
       at = slowLoad(linear, bytes, instruction, start);
     }
-    if (aborting && stale.ofAbort(linear, bytes, instruction)) {
+    // A load whose line is in the first level has completed before the abort can reach it.
+    long hit = start + path.firstLevelLatency();
+    if (aborting && at > hit && stale.ofAbort(linear, bytes, instruction)) {
       low = stale.low();
       high = stale.high();
-      return Math.min(at, start + path.firstLevelLatency());
+      return hit;
     }
     return at >= NEVER ? at : ofStores(linear, bytes, at);
   }
