@@ -6,6 +6,8 @@ import java.util.Locale;
 public enum Event {
   /** The kernel is entered from user mode. */
   KERNEL_ENTRY("entries of the kernel from user mode", false),
+  /** A virtual machine is left. */
+  VM_EXIT("exits of virtual machines", false),
   /** User mode is about to run: every request to enter, whether or not anything changes. */
   ENTER_REQUEST("requests to enter a domain, at every return to user mode", true),
   /** A request that changes the address space, by a policy that stays restricted in the kernel. */

@@ -1,6 +1,7 @@
 package dev.ringfence.isolation.monitor;
 
 import dev.ringfence.machine.probe.Probe;
+import dev.ringfence.machine.virtualization.ExitReason;
 
 /**
  * Why the kernel runs, as one number: exits are counted by it. Names of system calls come from the
@@ -14,6 +15,7 @@ public final class EntryReason {
   private static final int EXCEPTION = 2 << 16;
   private static final int INTERRUPT = 3 << 16;
   private static final int SOFTWARE = 4 << 16;
+  private static final int VM_EXIT = 5 << 16;
   private static final int KIND = 0xf << 16;
 
   /** Exceptions by vector (SDM volume 3, table 6-1). */
@@ -58,6 +60,11 @@ public final class EntryReason {
     };
   }
 
+  /** The number of a VM exit, by its basic exit reason. */
+  static int ofMachine(int exitReason) {
+    return VM_EXIT | exitReason & 0xffff;
+  }
+
   /** Gives system calls their names. */
   @FunctionalInterface
   public interface SystemCallNames {
@@ -74,6 +81,7 @@ public final class EntryReason {
           "exception " + (number < EXCEPTIONS.length ? EXCEPTIONS[number] : "vector " + number);
       case INTERRUPT -> "interrupt " + interrupt(number);
       case SOFTWARE -> "software interrupt " + number;
+      case VM_EXIT -> "VM exit " + ExitReason.text(number);
       default -> "kernel thread";
     };
   }

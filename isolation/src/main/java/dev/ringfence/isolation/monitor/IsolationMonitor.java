@@ -307,6 +307,37 @@ public final class IsolationMonitor implements AutoCloseable {
     }
 
     @Override
+    public void machineEntered(Processor processor) {
+      ProcessorContext context = context(processor);
+      context.task.machineEntered();
+      unmarked.look(this::isStillUnmarked);
+      for (PolicyRun policy : policies) {
+        policy.enterMachine(processor.index(), context.addressSpace);
+      }
+      if (context.widened) {
+        processor.memory().restrict();
+        context.widened = false;
+      }
+      for (int i = 0; i < listeners.size(); i++) {
+        listeners.get(i).entered(processor);
+      }
+    }
+
+    @Override
+    public void machineLeft(Processor processor, int reason) {
+      ProcessorContext context = context(processor);
+      int entry = EntryReason.ofMachine(reason);
+      context.task.machineLeft(entry);
+      for (PolicyRun policy : policies) {
+        policy.state(processor.index()).machineLeft();
+        policy.counts().increment(Event.VM_EXIT);
+      }
+      if (recording) {
+        entries.merge(entry, 1L, Long::sum);
+      }
+    }
+
+    @Override
     public void kernelInterrupted(Processor processor, Entry entry, int vector) {
       ProcessorContext context = context(processor);
       int reason = EntryReason.of(entry, vector);

@@ -59,6 +59,10 @@ public final class PolicyRun {
   private final MonitorMemory memory;
   private final RestrictedTables tables;
   private final Map<Long, RestrictedSpace> spaces = new HashMap<>();
+
+  /** Those of virtual machines, by the address space of the process that runs them. */
+  private final Map<Long, RestrictedSpace> machineSpaces = new HashMap<>();
+
   private final Map<Domain, RestrictedSpace> byDomain = new HashMap<>();
   private final List<ProcessorSide> processors = new ArrayList<>();
   private final EventCounts counts = new EventCounts();
@@ -248,15 +252,20 @@ public final class PolicyRun {
   }
 
   private RestrictedSpace spaceOf(long guestRoot) {
-    RestrictedSpace space = spaces.get(guestRoot);
+    return spaceOf(guestRoot, DomainClass.USERSPACE);
+  }
+
+  private RestrictedSpace spaceOf(long guestRoot, DomainClass domainClass) {
+    Map<Long, RestrictedSpace> ofClass = domainClass == DomainClass.KVM ? machineSpaces : spaces;
+    RestrictedSpace space = ofClass.get(guestRoot);
     if (space == null) {
       long mm = kernel.mm(guestRoot);
       // An address space whose process is not known is named by its tables.
-      Domain domain = new Domain(mm != 0 ? mm : guestRoot, DomainClass.USERSPACE);
+      Domain domain = new Domain(mm != 0 ? mm : guestRoot, domainClass);
       space =
           new RestrictedSpace(
               domain, guestRoot, tables.createRoot(), FIRST_PCID + nextPcid++ % PCIDS);
-      spaces.put(guestRoot, space);
+      ofClass.put(guestRoot, space);
       byDomain.put(domain, space);
     }
     return space;
@@ -264,14 +273,25 @@ public final class PolicyRun {
 
   /** The processor returns to user mode in an address space of the guest. */
   void enter(int processor, long guestRoot) {
-    if (!policy.isolates()) {
-      return;
+    if (policy.isolates()) {
+      enter(processors.get(processor), guestRoot, DomainClass.USERSPACE);
     }
+  }
+
+  /** The processor enters a virtual machine of the process that an address space belongs to. */
+  void enterMachine(int processor, long guestRoot) {
+    if (policy.isolates(DomainClass.KVM)) {
+      enter(processors.get(processor), guestRoot, DomainClass.KVM);
+    }
+  }
+
+  private void enter(ProcessorSide side, long guestRoot, DomainClass domainClass) {
     counts.increment(Event.ENTER_REQUEST);
-    ProcessorSide side = processors.get(processor);
     RestrictedSpace space = side.space;
-    if (space == null || space.guestRoot != guestRoot) {
-      space = spaceOf(guestRoot);
+    if (space == null
+        || space.guestRoot != guestRoot
+        || space.domain.domainClass() != domainClass) {
+      space = spaceOf(guestRoot, domainClass);
       side.space = space;
     }
     judgeLatestExit(side);
@@ -642,7 +662,12 @@ public final class PolicyRun {
 
   /** An address space of the guest is gone: its root page was freed. */
   void destroySpace(long guestRoot) {
-    RestrictedSpace space = spaces.get(guestRoot);
+    destroySpace(guestRoot, spaces);
+    destroySpace(guestRoot, machineSpaces);
+  }
+
+  private void destroySpace(long guestRoot, Map<Long, RestrictedSpace> ofClass) {
+    RestrictedSpace space = ofClass.get(guestRoot);
     if (space == null) {
       return;
     }
@@ -654,7 +679,7 @@ public final class PolicyRun {
         side.space = null;
       }
     }
-    spaces.remove(guestRoot);
+    ofClass.remove(guestRoot);
     byDomain.remove(space.domain, space);
     tables.destroyRoot(space.root);
   }

@@ -41,6 +41,17 @@ final class TaskContext {
     depth = Math.max(0, depth - 1);
   }
 
+  /** A virtual machine that the task runs was left, for a reason; or it is entered again. */
+  void machineLeft(int reason) {
+    machineEntered();
+    interrupted(reason);
+  }
+
+  /** What was done about the latest exit of the virtual machine is done. */
+  void machineEntered() {
+    depth = Math.min(depth, 1);
+  }
+
   /** The task went back to user mode. */
   void left() {
     depth = 0;

@@ -6,7 +6,7 @@ import java.util.Locale;
 public enum DomainClass {
   /** A process. */
   USERSPACE,
-  /** A virtual machine, run by a process. Policies may speak of it; nothing runs in it yet. */
+  /** A virtual machine, run by a process. */
   KVM;
 
   /** Name in policies: {@code userspace}. */

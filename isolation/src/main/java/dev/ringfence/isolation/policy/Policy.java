@@ -32,7 +32,7 @@ import java.util.Set;
  * @param mapping what is mapped in restricted address spaces
  * @param behaviour at kernel entries, interrupts, context switches, frees
  * @param flushes which operations flushes consist of
- * @param classes taints of the classes of domains; each class has an entry
+ * @param classes taints of the classes of domains that are isolated
  */
 public record Policy(
     String file,
@@ -51,11 +51,9 @@ public record Policy(
 
   public Policy {
     sources = List.copyOf(sources);
-    Map<DomainClass, TaintRules> all = new EnumMap<>(DomainClass.class);
-    for (DomainClass domainClass : DomainClass.values()) {
-      all.put(domainClass, classes.getOrDefault(domainClass, TaintRules.NONE));
-    }
-    classes = Collections.unmodifiableMap(all);
+    Map<DomainClass, TaintRules> ordered = new EnumMap<>(DomainClass.class);
+    ordered.putAll(classes);
+    classes = Collections.unmodifiableMap(ordered);
   }
 
   /** Names of the policies that come with Ringfence. */
@@ -141,9 +139,14 @@ public record Policy(
     return new CompiledMapping(mapping);
   }
 
+  /** Whether domains of a class run restricted: the policy says something of it. */
+  public boolean isolates(DomainClass domainClass) {
+    return isolates && classes.containsKey(domainClass);
+  }
+
   /** The taints of a class of domains. */
   public TaintRules taints(DomainClass domainClass) {
-    return Objects.requireNonNull(classes.get(domainClass));
+    return classes.getOrDefault(domainClass, TaintRules.NONE);
   }
 
   /**

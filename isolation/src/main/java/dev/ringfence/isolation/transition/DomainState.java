@@ -130,8 +130,8 @@ public final class DomainState {
   }
 
   /**
-   * Untrusted code of a domain is about to run: a return to user mode. All interrupts have returned
-   * by then, whether or not that was seen.
+   * Untrusted code of a domain is about to run: a return to user mode, or a VM entry. All
+   * interrupts have returned by then, whether or not that was seen.
    */
   public void enter(Domain domain) {
     if (!isolates) {
@@ -232,6 +232,16 @@ public final class DomainState {
     } else if (onInterrupt == OnInterrupt.EXIT_AND_RESUME && kind != EntryKind.SYSTEM_CALL) {
       exit(ExitReason.INTERRUPT);
     }
+  }
+
+  /**
+   * A virtual machine was left. The kernel handles the exit on the machine's restricted page table,
+   * until something faults (RFC v2, asi_relax() in vmx_vcpu_run()).
+   */
+  public void machineLeft() {
+    task.depth = 0;
+    task.interrupted = null;
+    relax();
   }
 
   /**

@@ -48,6 +48,7 @@ final class ArchiveCache {
       boolean wholeSystem,
       List<Path> debs,
       List<Path> overlays,
+      List<String> modules,
       Path busybox,
       @Nullable KernelPackage kernelPackage) {
     Optional<String> code = CodeDigest.of(ArchiveCache.class);
@@ -63,6 +64,9 @@ final class ArchiveCache {
       }
       for (Path overlay : overlays) {
         digest.add("overlay", overlay.toString());
+      }
+      for (String module : modules) {
+        digest.add("module", module);
       }
       digest.addState("busybox", busybox);
       if (kernelPackage != null) {

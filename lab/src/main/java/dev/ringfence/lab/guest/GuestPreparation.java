@@ -133,7 +133,9 @@ public final class GuestPreparation {
     List<Path> overlays = wholeSystem ? request.overlays() : List.of();
     Path busybox = busybox();
     String key =
-        ArchiveCache.key(cache, wholeSystem, debs, overlays, busybox, kernelPackage).orElse(null);
+        ArchiveCache.key(
+                cache, wholeSystem, debs, overlays, request.modules(), busybox, kernelPackage)
+            .orElse(null);
     ArchiveCache archives = new ArchiveCache(cache.archives());
     if (key != null) {
       ArchiveCache.Archive known = archives.find(key).orElse(null);
@@ -153,7 +155,7 @@ public final class GuestPreparation {
         }
         BaseFiles.addSettings(initramfs);
       }
-      addOurs(initramfs, busybox, kernelPackage);
+      addOurs(initramfs, busybox, kernelPackage, request.modules());
       boolean initIsOurs = wholeSystem && !initramfs.has("init");
       if (initIsOurs) {
         initramfs.symlink("init", OURS + "init");
@@ -166,14 +168,20 @@ public final class GuestPreparation {
     }
   }
 
-  private void addOurs(Initramfs initramfs, Path busybox, @Nullable KernelPackage kernelPackage) {
+  private void addOurs(
+      Initramfs initramfs,
+      Path busybox,
+      @Nullable KernelPackage kernelPackage,
+      List<String> modules) {
     initramfs.folder(OURS, 0755);
     initramfs.file(OURS + "busybox", 0755, busyboxProgram(busybox));
     initramfs.file(OURS + "init", 0755, resource("init"));
     if (kernelPackage != null) {
       initramfs.folder(OURS + "modules", 0755);
       int number = 0;
-      for (KernelModule module : kernelPackage.modules(MODULES)) {
+      List<String> wanted = new ArrayList<>(MODULES);
+      modules.forEach(module -> wanted.add(KernelModule.moduleName(module)));
+      for (KernelModule module : kernelPackage.modules(wanted)) {
         // The number makes the alphabetical order, in which init loads them, the right one.
         initramfs.file(
             String.format(Locale.ROOT, "%smodules/%02d-%s.ko", OURS, number++, module.name()),

@@ -22,6 +22,12 @@ import java.util.stream.Stream;
 public final class KernelPackage {
   private static final String MODULE_SUFFIX = ".ko";
 
+  /** Modules that are unpacked: drivers of our devices, and virtualization. */
+  private static final List<String> MODULE_PREFIXES = List.of("virtio", "kvm", "irqbypass");
+
+  /** In the name of a folder, so that one which an earlier version has unpacked is not found. */
+  private static final String LAYOUT = "-2";
+
   private final Path image;
   private final Path moduleFolder;
 
@@ -33,7 +39,7 @@ public final class KernelPackage {
   /** Takes a package apart, unless the cache has it already. */
   public static KernelPackage of(Path deb, GuestCache cache, Consumer<String> progress) {
     try {
-      Path folder = cache.extracted().resolve(deb.getFileName() + "-" + Files.size(deb));
+      Path folder = cache.extracted().resolve(deb.getFileName() + "-" + Files.size(deb) + LAYOUT);
       if (!Files.isDirectory(folder)) {
         progress.accept("unpacking " + deb.getFileName());
         extract(deb, folder);
@@ -42,6 +48,10 @@ public final class KernelPackage {
     } catch (IOException e) {
       throw new BadInputException(deb + ": cannot be unpacked: " + e, e);
     }
+  }
+
+  private static boolean isWanted(String name) {
+    return name.endsWith(MODULE_SUFFIX) && MODULE_PREFIXES.stream().anyMatch(name::startsWith);
   }
 
   private static void extract(Path deb, Path folder) throws IOException {
@@ -57,7 +67,7 @@ public final class KernelPackage {
       }
       if (path.startsWith("boot/vmlinuz")) {
         Files.copy(content, temporary.resolve("vmlinuz"));
-      } else if (name.startsWith("virtio") && name.endsWith(MODULE_SUFFIX)) {
+      } else if (isWanted(name)) {
         Files.copy(content, temporary.resolve("modules").resolve(name));
       }
     });

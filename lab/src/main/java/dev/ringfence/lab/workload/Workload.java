@@ -23,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  * @param title one line about it
  * @param description for the reader of a report
  * @param packages Debian packages by name, or .deb files
+ * @param modules of the kernel, loaded at boot with all that they depend on
  * @param programs C sources, each a program of one file
  * @param files that are laid over the packages
  * @param command what the guest's shell runs: set-up, warm-up, and between marks what is measured
@@ -40,6 +41,7 @@ public record Workload(
     String title,
     String description,
     List<Reference> packages,
+    List<Reference> modules,
     List<Reference> programs,
     List<GuestFile> files,
     String command,
@@ -59,7 +61,15 @@ public record Workload(
   private static final String SUFFIX = ".yaml";
 
   private static final List<String> BUILT_IN =
-      List.of("mixed", "syscalls", "fio-read", "fio-tmpfs-randread", "redis", "compile", "nginx");
+      List.of(
+          "mixed",
+          "syscalls",
+          "fio-read",
+          "fio-tmpfs-randread",
+          "redis",
+          "compile",
+          "nginx",
+          "vm-exits");
 
   /**
    * A name in the file that is looked up later.
@@ -82,6 +92,7 @@ public record Workload(
 
   public Workload {
     packages = List.copyOf(packages);
+    modules = List.copyOf(modules);
     programs = List.copyOf(programs);
     files = List.copyOf(files);
     phases = List.copyOf(phases);

@@ -76,6 +76,7 @@ public final class WorkloadPreparation {
             null,
             packages(workload),
             List.of(overlay(workload)),
+            workload.modules().stream().map(Reference::name).toList(),
             workload.command(),
             (workload.append() + " " + append).strip(),
             null,

@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
 final class WorkloadReader {
   private static final Pattern NAME = Pattern.compile("[a-z0-9][a-z0-9-]*");
   private static final Pattern PROGRAM = Pattern.compile("([^\\p{Cntrl}]*/)?[A-Za-z0-9_-]+\\.c");
+  private static final Pattern MODULE = Pattern.compile("(kvm|virtio)[a-z0-9_-]*");
   private static final Pattern GUEST_PATH = Pattern.compile("(/[A-Za-z0-9_.,:@%+=-]+)+");
   private static final Pattern SIZE = Pattern.compile("([0-9]{1,6})([MG])");
   private static final Pattern MODE = Pattern.compile("0?[0-7]{3}");
@@ -40,6 +41,7 @@ final class WorkloadReader {
           "title",
           "description",
           "packages",
+          "modules",
           "programs",
           "files",
           "command",
@@ -64,6 +66,7 @@ final class WorkloadReader {
         line(map.require("title")),
         map.require("description").text(LONGEST_TEXT),
         references(map.find("packages"), "packages"),
+        modules(map.find("modules")),
         programs(map.find("programs")),
         files(map.find("files")),
         withoutZeros(map.require("command"), map.require("command").text(LONGEST_TEXT)),
@@ -106,6 +109,15 @@ final class WorkloadReader {
       references.add(new Reference(name, item.line()));
     }
     return references;
+  }
+
+  private static List<Reference> modules(Optional<YamlNode> node) {
+    for (YamlNode item : list(node, "modules")) {
+      if (!MODULE.matcher(line(item)).matches()) {
+        throw item.bad("a kernel module of KVM or virtio, such as kvm_intel");
+      }
+    }
+    return references(node, "modules");
   }
 
   private static List<Reference> programs(Optional<YamlNode> node) {

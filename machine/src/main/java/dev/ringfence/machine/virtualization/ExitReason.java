@@ -48,4 +48,52 @@ public final class ExitReason {
   static final int ENTRY_FAILURE = 1 << 31;
 
   private ExitReason() {}
+
+  /** A reason in the SDM's words. */
+  public static String text(int reason) {
+    return switch (reason) {
+      case EXCEPTION_OR_NMI -> "exception or NMI";
+      case EXTERNAL_INTERRUPT -> "external interrupt";
+      case TRIPLE_FAULT -> "triple fault";
+      case INIT -> "INIT";
+      case INTERRUPT_WINDOW -> "interrupt window";
+      case NMI_WINDOW -> "NMI window";
+      case TASK_SWITCH -> "task switch";
+      case CPUID -> "CPUID";
+      case HLT -> "HLT";
+      case INVD -> "INVD";
+      case INVLPG -> "INVLPG";
+      case RDPMC -> "RDPMC";
+      case RDTSC -> "RDTSC";
+      case VMCALL -> "VMCALL";
+      case VMCLEAR -> "VMCLEAR";
+      case VMLAUNCH -> "VMLAUNCH";
+      case VMPTRLD -> "VMPTRLD";
+      case VMPTRST -> "VMPTRST";
+      case VMREAD -> "VMREAD";
+      case VMRESUME -> "VMRESUME";
+      case VMWRITE -> "VMWRITE";
+      case VMXOFF -> "VMXOFF";
+      case VMXON -> "VMXON";
+      case CONTROL_REGISTER -> "control register";
+      case MOV_DR -> "MOV DR";
+      case IO_INSTRUCTION -> "I/O instruction";
+      case RDMSR -> "RDMSR";
+      case WRMSR -> "WRMSR";
+      case INVALID_GUEST_STATE -> "invalid guest state";
+      case MSR_LOADING -> "MSR loading";
+      case PAUSE -> "PAUSE";
+      case TPR_BELOW_THRESHOLD -> "TPR below threshold";
+      case EPT_VIOLATION -> "EPT violation";
+      case EPT_MISCONFIGURATION -> "EPT misconfiguration";
+      case INVEPT -> "INVEPT";
+      case RDTSCP -> "RDTSCP";
+      case PREEMPTION_TIMER -> "preemption timer";
+      case INVVPID -> "INVVPID";
+      case WBINVD -> "WBINVD";
+      case XSETBV -> "XSETBV";
+      case INVPCID -> "INVPCID";
+      default -> "reason " + reason;
+    };
+  }
 }
