@@ -606,6 +606,7 @@ final class ExampleRun {
             null,
             List.of("fio"),
             List.of(),
+            List.of(),
             "fio --name=fio",
             "mitigations=off",
             null,

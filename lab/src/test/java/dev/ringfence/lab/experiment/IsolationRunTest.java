@@ -26,6 +26,8 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -93,6 +95,18 @@ final class IsolationRunTest {
         cat /tmp/first1 /tmp/second1 | md5sum
         rm /tmp/first* /tmp/second*
         ringfence-mark end
+      """;
+
+  /** A virtual machine on the kernel's own KVM. */
+  private static final String VIRTUAL_MACHINE =
+      """
+      name: virtual-machine
+      title: VM exits
+      description: For tests.
+      modules: [kvm_intel]
+      programs: [vm-exits.c]
+      phases: [cpuid, msr, hlt, port, mmio, ept, interrupt]
+      command: vm-exits 200
       """;
 
   /** Nanoseconds; another length than that of a run's steps, because that must not matter. */
@@ -192,6 +206,26 @@ final class IsolationRunTest {
     } catch (NoSuchAlgorithmException e) {
       throw new AssertionError("every JDK has SHA-256", e);
     }
+  }
+
+  @Test
+  void virtualMachinesRunOnStockKvm() {
+    PreparedWorkload prepared = prepare(VIRTUAL_MACHINE, null, Experiment.WITHOUT_MITIGATIONS);
+    RunResult result = run(prepared, Policy.builtIn(), true);
+    Map<String, Long> entries =
+        result.entries().stream()
+            .collect(Collectors.toMap(RunResult.EntryCount::reason, RunResult.EntryCount::count));
+    assertEquals(200, entries.get("VM exit CPUID"));
+    assertEquals(200, entries.get("VM exit RDMSR"));
+    assertEquals(200, entries.get("VM exit HLT"));
+    // Each phase ends with an OUT.
+    assertEquals(200 + 7, entries.get("VM exit I/O instruction"));
+    assertTrue(entries.get("VM exit EPT violation") >= 200, entries.toString());
+    assertTrue(entries.get("VM exit external interrupt") > 0, entries.toString());
+    // What the kernel needs to answer CPUID is nothing that a deny-list of user data hides.
+    PolicyResult.Phase cpuid = policy(result, "google-2025").phases().getFirst();
+    assertTrue(cpuid.exits() < 20, cpuid.toString());
+    assertEquals(withoutIsolation(prepared), guest(result));
   }
 
   @Test
