@@ -111,6 +111,7 @@ public final class PolicyRun {
   private final class ProcessorSide implements TransitionListener {
     final DomainState state;
     final PageWalker walker;
+    final KnownWalks known;
 
     private final Processor processor;
 
@@ -132,6 +133,7 @@ public final class PolicyRun {
     ProcessorSide(Processor processor, Set<Vulnerability> vulnerabilities, boolean leads) {
       this.state = new DomainState(policy, vulnerabilities, this);
       this.walker = new PageWalker(memory, processor.model().physicalAddressBits());
+      this.known = new KnownWalks(memory);
       this.processor = processor;
       this.leads = leads;
     }
@@ -498,10 +500,17 @@ public final class PolicyRun {
   }
 
   private boolean walk(ProcessorSide side, RestrictedSpace space, Touch touch) {
+    if (side.known.has(space.root, touch)) {
+      return true;
+    }
     PageWalker walker = side.walker;
-    return walker.walk(
-            touch.processor.state(), space.root, touch.linear, touch.access, false, false)
-        && walker.frame() == touch.frame;
+    boolean leads =
+        walker.walk(touch.processor.state(), space.root, touch.linear, touch.access, false, false)
+            && walker.frame() == touch.frame;
+    if (leads) {
+      side.known.add(space.root, touch);
+    }
+    return leads;
   }
 
   /** The restricted tables do not map what a restricted processor accesses. */

@@ -20,6 +20,7 @@ public final class MonitorMemory implements EntryMemory, AutoCloseable {
   private int freeCount;
   private int fresh;
   private int peak;
+  private long writes;
 
   /**
    * @param base physical address of the first page, beyond the guest's RAM and devices
@@ -75,6 +76,13 @@ public final class MonitorMemory implements EntryMemory, AutoCloseable {
     return peak;
   }
 
+  /**
+   * Writes so far. While there is none, walks of tables in this memory come to what they came to.
+   */
+  public long writes() {
+    return writes;
+  }
+
   /** Whether the address lies in this memory, not in the guest's. */
   public boolean holds(long address) {
     return address >= base && address < base + (long) capacity * PAGE_BYTES;
@@ -114,6 +122,7 @@ public final class MonitorMemory implements EntryMemory, AutoCloseable {
   @Override
   public void writeInt(long address, int value) {
     if (holds(address)) {
+      writes++;
       HostMemory.putInt(reservation.address() + (address - base), value);
     }
   }
@@ -121,6 +130,7 @@ public final class MonitorMemory implements EntryMemory, AutoCloseable {
   @Override
   public void writeLong(long address, long value) {
     if (holds(address)) {
+      writes++;
       HostMemory.putLong(reservation.address() + (address - base), value);
     }
   }
