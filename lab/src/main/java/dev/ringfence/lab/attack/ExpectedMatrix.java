@@ -40,12 +40,14 @@ public final class ExpectedMatrix {
   private static final String SAFE = "finds-nothing";
   private static final String LEAKS = "leaks";
   private static final String STOPPED = "stopped-by";
+  private static final String NOT_STOPPED = "not-stopped-by";
   private static final List<String> KEYS = List.of("models", "attacks");
   private static final String ATTACK = "expectations of an attack";
-  private static final List<String> ATTACK_KEYS = List.of(NOT_APPLICABLE, SAFE, LEAKS, STOPPED);
+  private static final List<String> ATTACK_KEYS =
+      List.of(NOT_APPLICABLE, SAFE, LEAKS, STOPPED, NOT_STOPPED);
   private static final String GROUP = "processor models";
   private static final List<String> GROUP_KEYS = List.of("models", "reason", "source");
-  private static final String STOP = "what stops an attack";
+  private static final String STOP = "what stops an attack, or does not";
   private static final List<String> STOP_KEYS =
       List.of("mitigations", "targets", "models", "needs", "reason", "source");
   private static final int LONGEST = 2_000;
@@ -71,7 +73,10 @@ public final class ExpectedMatrix {
     }
   }
 
-  private record OfAttack(List<Group> groups, List<Stop> stops) {}
+  /**
+   * @param notStopped what could be thought to stop the attack, with the reason why it does not
+   */
+  private record OfAttack(List<Group> groups, List<Stop> stops, List<Stop> notStopped) {}
 
   private final Set<String> models;
   private final Set<String> mitigations;
@@ -147,11 +152,7 @@ public final class ExpectedMatrix {
         missing.removeAll(seen);
         throw node.bad("all processor models", "none of " + String.join(", ", missing));
       }
-      List<Stop> stops = new ArrayList<>();
-      for (YamlNode stop : list(map.find(STOPPED), STOP)) {
-        stops.add(stop(stop));
-      }
-      return new OfAttack(groups, stops);
+      return new OfAttack(groups, stops(map.find(STOPPED)), stops(map.find(NOT_STOPPED)));
     }
 
     private void groups(YamlNode.Entries map, String key, Outcome outcome, List<Group> groups) {
@@ -164,6 +165,14 @@ public final class ExpectedMatrix {
                 entries.require("reason").text(LONGEST),
                 entries.require("source").text(LONGEST)));
       }
+    }
+
+    private List<Stop> stops(Optional<YamlNode> nodes) {
+      List<Stop> stops = new ArrayList<>();
+      for (YamlNode node : list(nodes, STOP)) {
+        stops.add(stop(node));
+      }
+      return stops;
     }
 
     private Stop stop(YamlNode node) {
@@ -246,6 +255,11 @@ public final class ExpectedMatrix {
       for (Stop stop : expected.stops) {
         if (stop.stops(target.name(), mitigation, model)) {
           return Optional.of(new Expectation(Outcome.NOT_LEAKED, stop.reason, stop.source));
+        }
+      }
+      for (Stop none : expected.notStopped) {
+        if (none.stops(target.name(), mitigation, model)) {
+          return Optional.of(new Expectation(Outcome.LEAKED, none.reason, none.source));
         }
       }
     }
