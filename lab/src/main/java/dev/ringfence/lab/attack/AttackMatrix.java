@@ -5,6 +5,7 @@ import dev.ringfence.lab.result.LeakMatrix;
 import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.MachineConfiguration;
+import dev.ringfence.silicon.taint.SecretTrace;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -268,17 +269,24 @@ public final class AttackMatrix {
       Attack attack = same.getFirst().attack();
       Target target = same.getFirst().target();
       Secret secret = secret(attack, target);
-      List<Branch> columns =
-          same.stream()
-              .map(run -> new Branch(attack, guest -> results.add(run, run.execute(guest, secret))))
-              .toList();
       return new Branch(
           attack,
           guest ->
               step(
                   same,
                   () -> setup.plant(guest, attack, target, secret),
-                  () -> part(guest, columns)));
+                  () -> {
+                    PlantedSecret planted =
+                        new PlantedSecret(
+                            secret, SecretTrace.copies(guest.machine().memory(), secret.bytes()));
+                    part(
+                        guest,
+                        same.stream()
+                            .map(run ->
+                                new Branch(
+                                    attack, own -> results.add(run, run.execute(own, planted))))
+                            .toList());
+                  }));
     }
 
     /** Takes a step and goes on; if the step fails, so have all runs that it is for. */

@@ -71,11 +71,11 @@ final class AttackRun {
    * Runs the attack.
    *
    * @param guest in which everything is set up; it is of no use afterwards
-   * @param secret that was planted in it
+   * @param planted the secret in it
    */
-  Cell execute(AttackedGuest guest, Secret secret) {
+  Cell execute(AttackedGuest guest, PlantedSecret planted) {
     try {
-      return judge(secret, guest.output(), run(guest, secret));
+      return judge(planted.secret(), guest.output(), run(guest, planted));
     } catch (GuestTroubleException e) {
       return failed(AttackedGuest.trouble(e));
     }
@@ -95,26 +95,26 @@ final class AttackRun {
       List<TransientLoad> transientLoads,
       List<Held> held) {}
 
-  private Course run(AttackedGuest guest, Secret secret) {
+  private Course run(AttackedGuest guest, PlantedSecret planted) {
     Policy policy = mitigation.policy();
     if (policy == null) {
-      return runInDetail(guest, secret);
+      return runInDetail(guest, planted);
     }
     try (IsolationMonitor monitor =
         new IsolationMonitor(
             guest.machine(), guest.kernel(), List.of(policy), processor.vulnerabilities())) {
       // Causes of exits are not asked for here, and finding them takes time.
       monitor.setRecording(false);
-      return runInDetail(guest, secret);
+      return runInDetail(guest, planted);
     }
   }
 
-  private Course runInDetail(AttackedGuest guest, Secret secret) {
+  private Course runInDetail(AttackedGuest guest, PlantedSecret planted) {
     Silicon silicon = new Silicon(processor.silicon(), TimeBase.CYCLES);
     silicon.attach(guest.machine());
     try (SecretEvidence evidence =
         new SecretEvidence(
-            guest.machine(), silicon, guest.kernel(), attack.programName(), secret)) {
+            guest.machine(), silicon, guest.kernel(), attack.programName(), planted)) {
       return runToEnd(guest, evidence);
     }
   }

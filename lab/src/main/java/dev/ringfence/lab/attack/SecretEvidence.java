@@ -60,13 +60,13 @@ final class SecretEvidence implements AutoCloseable {
    * @param program name of the attack's program
    */
   SecretEvidence(
-      Machine machine, Silicon silicon, KernelView kernel, String program, Secret secret) {
+      Machine machine, Silicon silicon, KernelView kernel, String program, PlantedSecret planted) {
     this.machine = machine;
     this.silicon = silicon;
     this.kernel = kernel instanceof LinuxKernel linux ? linux.running() : null;
     this.attacker = program.substring(0, Math.min(program.length(), COMM_BYTES));
     this.trace = new SecretTrace(machine.memory(), silicon.cores());
-    trace.plantCopies(secret.bytes());
+    planted.copies().forEach(at -> trace.plant(at, planted.secret().length()));
     silicon.cores().forEach(core -> core.setTransientLoads(trace));
     // Behind the monitor's probe, so that what an enter flushes is flushed.
     machine.probes().add(observer);

@@ -66,18 +66,29 @@ public final class SecretTrace implements TransientLoads {
   }
 
   /**
-   * Plants all copies of a secret that RAM has now. A copy that runs over the end of a page is
-   * found if its two parts are neighbours in physical memory.
+   * Plants all copies of a secret that RAM has now.
    *
    * @param value at least 8 bytes, so that what is found is no coincidence
    * @return how many copies there are
    */
   public int plantCopies(byte[] value) {
+    List<Long> copies = copies(memory, value);
+    copies.forEach(at -> plant(at, value.length));
+    return copies.size();
+  }
+
+  /**
+   * Physical addresses of all copies of a secret that RAM has now. A copy that runs over the end of
+   * a page is found if its two parts are neighbours in physical memory.
+   *
+   * @param value at least 8 bytes, so that what is found is no coincidence
+   */
+  public static List<Long> copies(PhysicalMemory memory, byte[] value) {
     if (value.length < 8) {
       throw new IllegalArgumentException(
           "expected a secret of at least 8 bytes, got " + value.length);
     }
-    int copies = 0;
+    List<Long> copies = new ArrayList<>();
     long first = (long) LONGS.get(value, 0);
     byte[] window = new byte[PAGE + value.length - 1];
     byte[] zeros = new byte[window.length];
@@ -91,8 +102,7 @@ public final class SecretTrace implements TransientLoads {
       for (int i = 0; i + value.length <= length && i < PAGE; i++) {
         if ((long) LONGS.get(window, i) == first
             && Arrays.equals(window, i, i + value.length, value, 0, value.length)) {
-          secret.plant(at + i, value.length);
-          copies++;
+          copies.add(at + i);
         }
       }
     }
