@@ -108,7 +108,7 @@ record PolicyFigures(
     return whole > 0 ? part / whole * of : 0;
   }
 
-  private static @Nullable Long whole(PolicyResult policy, String name) {
+  static @Nullable Long whole(PolicyResult policy, String name) {
     Double value = number(policy, name);
     return value == null ? null : Math.round(value);
   }

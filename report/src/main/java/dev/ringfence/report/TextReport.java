@@ -1,5 +1,6 @@
 package dev.ringfence.report;
 
+import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.PolicyResult.Cause;
 import dev.ringfence.lab.result.Range;
@@ -57,10 +58,36 @@ public final class TextReport {
           lines.addAll(flushes(figures, flushes));
         }
         lines.addAll(legend());
+        lines.addAll(virtualMachines(run));
         return lines;
       }
     }
     throw new AssertionError("names are cut, so the table without flushes fits");
+  }
+
+  /**
+   * How many VM exits each policy handled without an exit of its own; nothing if there were none.
+   */
+  private static List<String> virtualMachines(RunResult run) {
+    List<String> shares = new ArrayList<>();
+    long all = 0;
+    for (PolicyResult policy : run.policies()) {
+      Long exits = PolicyFigures.whole(policy, MetricNames.VM_EXITS);
+      Long restricted = PolicyFigures.whole(policy, MetricNames.VM_EXITS_RESTRICTED);
+      if (exits != null && restricted != null && exits > 0 && restricted > 0) {
+        all = exits;
+        double share = 100.0 * restricted / exits;
+        shares.add("%s %.1f %%".formatted(policy.name(), share));
+      }
+    }
+    if (shares.isEmpty()) {
+      return List.of();
+    }
+    return Texts.wrap(
+        "VM exits: %,d. Handled without leaving the restricted address space: %s."
+            .formatted(all, String.join(", ", shares)),
+        WIDTH,
+        "  ");
   }
 
   private static List<String> legend() {

@@ -8,6 +8,8 @@ public enum Event {
   KERNEL_ENTRY("entries of the kernel from user mode", false),
   /** A virtual machine is left. */
   VM_EXIT("exits of virtual machines", false),
+  /** A virtual machine is left, and all that follows happens in the restricted address space. */
+  VM_EXIT_RESTRICTED("exits of virtual machines that were handled restricted to the end", false),
   /** User mode is about to run: every request to enter, whether or not anything changes. */
   ENTER_REQUEST("requests to enter a domain, at every return to user mode", true),
   /** A request that changes the address space, by a policy that stays restricted in the kernel. */

@@ -329,8 +329,7 @@ public final class IsolationMonitor implements AutoCloseable {
       int entry = EntryReason.ofMachine(reason);
       context.task.machineLeft(entry);
       for (PolicyRun policy : policies) {
-        policy.state(processor.index()).machineLeft();
-        policy.counts().increment(Event.VM_EXIT);
+        policy.machineLeft(processor.index());
       }
       if (recording) {
         entries.merge(entry, 1L, Long::sum);

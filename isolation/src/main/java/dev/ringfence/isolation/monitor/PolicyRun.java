@@ -124,6 +124,9 @@ public final class PolicyRun {
     /** What called for that exit since: bits of page kinds, and {@link #ANOTHER_REASON}. */
     long reasons;
 
+    /** Whether a VM exit is being handled, and has left nothing yet. */
+    boolean handlesMachineExit;
+
     /** Why it was left last. */
     ExitReason latestReason = ExitReason.OTHER;
 
@@ -152,6 +155,7 @@ public final class PolicyRun {
     public void exited(Domain domain, ExitReason reason) {
       latestReason = reason;
       counting.exited(domain, reason);
+      handlesMachineExit = false;
     }
 
     @Override
@@ -287,7 +291,19 @@ public final class PolicyRun {
     }
   }
 
+  /** The processor has left a virtual machine. */
+  void machineLeft(int processor) {
+    counts.increment(Event.VM_EXIT);
+    ProcessorSide side = processors.get(processor);
+    side.handlesMachineExit = side.state.isRestricted();
+    side.state.machineLeft();
+  }
+
   private void enter(ProcessorSide side, long guestRoot, DomainClass domainClass) {
+    if (side.handlesMachineExit) {
+      counts.increment(Event.VM_EXIT_RESTRICTED);
+      side.handlesMachineExit = false;
+    }
     counts.increment(Event.ENTER_REQUEST);
     RestrictedSpace space = side.space;
     if (space == null

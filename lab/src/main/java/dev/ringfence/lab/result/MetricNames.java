@@ -12,6 +12,8 @@ public final class MetricNames {
   public static final String EXITS = "exits";
   public static final String ENTERS = "enters";
   public static final String EXITS_PER_ENTRY = "exits.per.entry";
+  public static final String VM_EXITS = "events.vm-exit";
+  public static final String VM_EXITS_RESTRICTED = "events.vm-exit-restricted";
   public static final String MAPPED_PAGES = "pages.mapped";
   public static final String UNMAPPED_PAGES = "pages.unmapped";
   public static final String SHOOTDOWNS = "shootdowns";

@@ -225,6 +225,12 @@ final class IsolationRunTest {
     // What the kernel needs to answer CPUID is nothing that a deny-list of user data hides.
     PolicyResult.Phase cpuid = policy(result, "google-2025").phases().getFirst();
     assertTrue(cpuid.exits() < 20, cpuid.toString());
+    List<Metric> metrics = policy(result, "google-2025").metrics();
+    long restricted = count(metrics, "events.vm-exit-restricted");
+    // All but first stores to pages, which clear one that is a user's.
+    long handled = count(metrics, "events.vm-exit") - 200;
+    assertTrue(Math.abs(restricted - handled) < 20, restricted + " of " + handled);
+    assertEquals(0, count(policy(result, "kpti").metrics(), "events.vm-exit-restricted"));
     assertEquals(withoutIsolation(prepared), guest(result));
   }
 
