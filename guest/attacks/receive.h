@@ -24,9 +24,9 @@ enum {
 	/* Where in a page the kernel's stack begins, and what the outer functions use of it. */
 	STACK_BEGIN = 0x1000,
 	STACK_BYTES = 0x600,
-	/* At first, TCP acknowledges segments when they arrive, not when they are received. */
-	QUICK_ACKNOWLEDGEMENTS = 32,
-	YIELDS = 4,
+	/* At first, TCP acknowledges segments when they arrive, and caches are not full. */
+	FIRST_EXCHANGES = 96,
+	YIELDS = 8,
 };
 
 static int receive_from, receive_to, asked[2], answered[2];
@@ -85,7 +85,7 @@ static inline void prepare_receiving(void)
 	close(listener);
 	if (pipe(asked) || pipe(answered) || pthread_create(&thread, NULL, receiver, NULL))
 		err(1, "thread");
-	for (int i = 0; i < QUICK_ACKNOWLEDGEMENTS; i++) {
+	for (int i = 0; i < FIRST_EXCHANGES; i++) {
 		begin_receiving(0);
 		end_receiving();
 	}

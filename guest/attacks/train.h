@@ -151,7 +151,7 @@ static inline uint64_t next_random(void)
  */
 static inline int reads_known_byte(int (*read_byte)(uint64_t address), const uint8_t *known)
 {
-	enum { ATTEMPTS = 6 };
+	enum { ATTEMPTS = 12 };
 	int right = 0;
 
 	for (int i = 0; i < ATTEMPTS && right < 2; i++) {
