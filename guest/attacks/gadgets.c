@@ -190,15 +190,20 @@ static void load_disclosures(void)
 	}
 }
 
-/* Ends of instructions in functions of the kernel: indirect calls and jumps, or returns. */
+/*
+ * Ends of instructions in functions of the kernel: indirect calls and jumps, or returns. Either may
+ * have been patched to be jumps to thunks, all of which lie together.
+ */
 static void print_branches(int count, const char *const *functions, int returns)
 {
-	static const char *const thunks[] = { "__x86_indirect_thunk_array", "__x86_return_thunk" };
+	static const char *const thunks[] = {
+		"__x86_indirect_thunk_array", "__indirect_thunk_start", "__indirect_thunk_end",
+	};
 	static uint8_t code[1 << 14];
-	uint64_t starts[8], ends[8], thunk[2], thunk_end[2];
+	uint64_t starts[8], ends[8], thunk[3], thunk_end[3];
 
 	kernel_symbols(count, functions, starts, ends);
-	kernel_symbols(2, thunks, thunk, thunk_end);
+	kernel_symbols(3, thunks, thunk, thunk_end);
 	for (int i = 0; i < count; i++) {
 		int size = ends[i] - starts[i] < sizeof(code) ? ends[i] - starts[i] : sizeof(code);
 
@@ -207,20 +212,22 @@ static void print_branches(int count, const char *const *functions, int returns)
 			const uint8_t *bytes = code + at;
 			int32_t distance;
 			uint64_t target;
-			int length = 0;
+			int length = 0, indirect, thunked;
 
 			memcpy(&distance, bytes + 1, sizeof(distance));
 			target = starts[i] + at + 5 + distance;
+			indirect = target - thunk[0] < thunk_end[0] - thunk[0];
+			thunked = target - thunk[1] < thunk[2] - thunk[1];
 			if (returns) {
 				/* Five bytes that jump to the thunk, or a return and padding in their place. */
 				if (!memcmp(bytes, "\xc3\xcc\xcc\xcc\xcc", 5))
 					length = 1;
-				else if (bytes[0] == 0xe9 && target == thunk[1])
+				else if (bytes[0] == 0xe9 && thunked && !indirect)
 					length = 5;
 			} else if (bytes[0] == 0xff && ((bytes[1] & 0xf8) == 0xd0 || (bytes[1] & 0xf8) == 0xe0)) {
 				/* Calls and jumps by a register. */
 				length = 2;
-			} else if ((bytes[0] == 0xe8 || bytes[0] == 0xe9) && target - thunk[0] < thunk_end[0] - thunk[0]) {
+			} else if ((bytes[0] == 0xe8 || bytes[0] == 0xe9) && thunked) {
 				length = 5;
 			}
 			if (length)
