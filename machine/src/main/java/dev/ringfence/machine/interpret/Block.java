@@ -3,6 +3,7 @@ package dev.ringfence.machine.interpret;
 import dev.ringfence.machine.operation.MicroOperation;
 import dev.ringfence.machine.translate.TranslatedCode;
 import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -82,11 +83,30 @@ public final class Block {
    *
    * @param entry its index in the code's region
    */
-  record Translation(TranslatedCode code, int entry) {}
+  record Translation(TranslatedCode code, int entry) {
+    boolean sharesRegion(Translation other) {
+      return code.equals(other.code)
+          && TranslatedCode.region(entry) == TranslatedCode.region(other.entry);
+    }
+  }
 
   /** The translation for a processor, or null. */
   @Nullable Translation translation(int processor) {
     return processor < translations.length ? translations[processor] : null;
+  }
+
+  /** Forgets translations that are in one region with those of other blocks. */
+  void forgetTranslationsWith(List<Block> others) {
+    for (int processor = 0; processor < translations.length; processor++) {
+      for (Block other : others) {
+        Translation own = translation(processor);
+        Translation its = other.translation(processor);
+        if (own != null && its != null && own.sharesRegion(its)) {
+          translations[processor] = null;
+          heat = 0;
+        }
+      }
+    }
   }
 
   void setTranslation(int processor, Translation translation) {

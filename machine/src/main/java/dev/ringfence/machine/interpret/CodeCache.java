@@ -137,6 +137,10 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     pages[ramPage] = null;
     heapBytes -= page.heapBytes();
     physical.setCodePage(ramPage, false);
+    tellDropped();
+  }
+
+  private void tellDropped() {
     for (TranslatedMemory memory : processors) {
       memory.leaveBlock = true;
     }
@@ -149,7 +153,7 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   public void setProbe(long address, CodeProbe probe) {
     int ramPage = physical.ramPage(address);
     probes.computeIfAbsent(ramPage, page -> new HashMap<>()).put((int) address & 4095, probe);
-    dropPage(ramPage);
+    dropInstruction(ramPage, (int) address & 4095);
   }
 
   /** Takes the probe of a physical address away. */
@@ -157,14 +161,21 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     int ramPage = physical.ramPage(address);
     Map<Integer, CodeProbe> ofPage = probes.get(ramPage);
     if (ofPage != null && ofPage.remove((int) address & 4095) != null) {
-      dropPage(ramPage);
+      dropInstruction(ramPage, (int) address & 4095);
     }
   }
 
-  private void dropPage(int ramPage) {
+  /**
+   * Drops what executes one instruction. The rest of its page stays: probes are set in the hottest
+   * pages of a kernel while it runs.
+   */
+  private void dropInstruction(int ramPage, int offset) {
     CodePage page = pages[ramPage];
     if (page != null) {
-      drop(ramPage, page);
+      heapBytes -= page.heapBytes();
+      page.dropInstruction(offset);
+      heapBytes += page.heapBytes();
+      tellDropped();
     }
   }
 

@@ -103,4 +103,38 @@ final class CodePage {
       block.valid = false;
     }
   }
+
+  /**
+   * Drops the blocks that an instruction is in, and translations through which it may be executed:
+   * those of all blocks that share a region with one of them.
+   */
+  void dropInstruction(int offset) {
+    List<Block> dropped = new ArrayList<>();
+    for (Block[] ofMode : blocks) {
+      for (int i = 0; ofMode != null && i <= offset; i++) {
+        Block block = ofMode[i];
+        if (block != null && i + block.length() > offset) {
+          block.valid = false;
+          ofMode[i] = null;
+          heapBytes -= block.heapBytes();
+          dropped.add(block);
+        }
+      }
+    }
+    for (Block[] ofMode : blocks) {
+      for (int i = 0; ofMode != null && i < ofMode.length; i++) {
+        Block block = ofMode[i];
+        if (block != null) {
+          block.forgetTranslationsWith(dropped);
+        }
+      }
+    }
+    // Blocks that run over from another page are alone in their regions.
+    for (Block block : entering) {
+      int end = block.offset + block.length() - 4096;
+      if (end > offset) {
+        block.valid = false;
+      }
+    }
+  }
 }

@@ -326,8 +326,15 @@ final class TranslatedBlocks {
   }
 
   private void install(List<Block> blocks, TranslatedCode code, int firstEntry) {
+    boolean valid = true;
+    for (Block block : blocks) {
+      // A probe may have been set in one of them, and the code of others may lead through it.
+      valid &= block.valid;
+    }
     for (int i = 0; i < blocks.size(); i++) {
-      blocks.get(i).setTranslation(index, new Block.Translation(code, firstEntry + i));
+      if (valid) {
+        blocks.get(i).setTranslation(index, new Block.Translation(code, firstEntry + i));
+      }
       blocks.get(i).heat = 0;
     }
   }

@@ -30,6 +30,11 @@ public abstract class TranslatedCode {
     return region << REGION | block;
   }
 
+  /** The index of an entry's region. */
+  public static int region(int entry) {
+    return entry >> REGION;
+  }
+
   /** Bytes of bytecode of all regions. */
   public int bytes() {
     return bytes;

@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Probes at instructions: called once per execution, with exact state, and felt by no guest. */
 @ParameterizedClass
-@EnumSource(names = {"OFF", "FORCED"})
+@EnumSource
 class CodeProbesTest {
   private final BareProcessor bare;
 
@@ -133,6 +133,32 @@ class CodeProbesTest {
     run("b903000000 48ffc0 ffc9 75f9 f4");
     assertEquals(
         List.of("100005 after 1, rax 0", "100005 after 4, rax 1", "100005 after 7, rax 2"), seen);
+  }
+
+  @Test
+  void aProbeThatIsSetInTheMiddleOfHotCodeIsSeenFromThenOn() {
+    // test cl, 1 ; jz +3 ; inc rax ; dec ecx ; jnz to the test ; hlt
+    bare.place(CODE, "f6c101 7403 48ffc0 ffc9 75f4 f4");
+    for (int round = 0; round < 30; round++) {
+      loop(50_000);
+    }
+    set(CODE + 5);
+    loop(6);
+    assertEquals(
+        List.of("100005 after 6, rax 0", "100005 after 15, rax 1", "100005 after 24, rax 2"), seen);
+    assertTrue(probes.setCodeProbe(bare.processor, CODE + 8, processor -> {}));
+    probes.clearCodeProbe(bare.processor, CODE + 5);
+    loop(6);
+    assertEquals(3, seen.size());
+  }
+
+  /** Executes a loop that counts odd values of ECX in RAX. */
+  private void loop(int times) {
+    bare.state.r[Slot.RCX] = times;
+    bare.state.r[Slot.RAX] = 0;
+    start = bare.processor.instructions();
+    bare.runAt(CODE);
+    assertEquals(times / 2, bare.state.r[Slot.RAX]);
   }
 
   @Test
