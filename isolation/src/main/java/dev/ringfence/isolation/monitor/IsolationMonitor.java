@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 
 /**
  * Puts address space isolation beneath a running kernel, under several policies at once.
@@ -280,6 +281,19 @@ public final class IsolationMonitor implements AutoCloseable {
       }
     }
 
+    /** User code or a virtual machine runs next, once all policies have entered its domain. */
+    private void untrustedCodeBegins(ProcessorContext context, Consumer<PolicyRun> enter) {
+      unmarked.look(this::isStillUnmarked);
+      policies.forEach(enter);
+      if (context.widened) {
+        context.processor.memory().restrict();
+        context.widened = false;
+      }
+      for (int i = 0; i < listeners.size(); i++) {
+        listeners.get(i).entered(context.processor);
+      }
+    }
+
     private static EntryKind kind(Entry entry) {
       return switch (entry) {
         case SYSTEM_CALL -> EntryKind.SYSTEM_CALL;
@@ -293,34 +307,15 @@ public final class IsolationMonitor implements AutoCloseable {
     public void kernelLeft(Processor processor) {
       ProcessorContext context = context(processor);
       context.task.left();
-      unmarked.look(this::isStillUnmarked);
-      for (PolicyRun policy : policies) {
-        policy.enter(processor.index(), context.addressSpace);
-      }
-      if (context.widened) {
-        processor.memory().restrict();
-        context.widened = false;
-      }
-      for (int i = 0; i < listeners.size(); i++) {
-        listeners.get(i).entered(processor);
-      }
+      untrustedCodeBegins(context, policy -> policy.enter(processor.index(), context.addressSpace));
     }
 
     @Override
     public void machineEntered(Processor processor) {
       ProcessorContext context = context(processor);
       context.task.machineEntered();
-      unmarked.look(this::isStillUnmarked);
-      for (PolicyRun policy : policies) {
-        policy.enterMachine(processor.index(), context.addressSpace);
-      }
-      if (context.widened) {
-        processor.memory().restrict();
-        context.widened = false;
-      }
-      for (int i = 0; i < listeners.size(); i++) {
-        listeners.get(i).entered(processor);
-      }
+      untrustedCodeBegins(
+          context, policy -> policy.enterMachine(processor.index(), context.addressSpace));
     }
 
     @Override
