@@ -152,10 +152,15 @@ public final class ControlRegisters {
         && !state.longMode();
   }
 
+  /** Bits that are reserved in a page-directory-pointer-table entry that is present. */
+  public static long reservedInPageDirectoryPointers(CpuModel model) {
+    return PDPTE_RESERVED_LOW | ~model.physicalAddressMask();
+  }
+
   /** Loads the four PDPTE registers of PAE paging (SDM volume 3, section 4.4.1). */
   private static void loadPageDirectoryPointers(Processor processor, long cr3) {
     long[] entries = new long[4];
-    long reserved = PDPTE_RESERVED_LOW | ~processor.model().physicalAddressMask();
+    long reserved = reservedInPageDirectoryPointers(processor.model());
     for (int i = 0; i < 4; i++) {
       entries[i] = processor.memory().readPointer((cr3 & 0xffffffe0L) + 8L * i);
       if ((entries[i] & 1) != 0 && (entries[i] & reserved) != 0) {

@@ -1,7 +1,6 @@
 package dev.ringfence.machine.operation;
 
 import dev.ringfence.machine.cpu.Processor;
-import dev.ringfence.machine.cpu.SegmentRegister;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.virtualization.ExitReason;
@@ -81,8 +80,7 @@ final class VirtualizationLifters {
 
   /** VM-exit instruction information of an instruction with a ModRM operand (SDM table 28-14). */
   static int information(Instruction i) {
-    int addressSize = i.addressWidth() == 64 ? 2 : i.addressWidth() == 32 ? 1 : 0;
-    int information = addressSize << 7 | (i.reg() & 15) << 28;
+    int information = addressSize(i.addressWidth()) | (i.reg() & 15) << 28;
     if (!i.isMemory()) {
       return information | REGISTER_OPERAND | (i.rm() & 15) << 3;
     }
@@ -203,8 +201,11 @@ final class VirtualizationLifters {
 
   /** Bits of instruction information of INS and OUTS: address size and segment. */
   static int stringInformation(int addressWidth, int segment) {
-    int size = addressWidth == 64 ? 2 : addressWidth == 32 ? 1 : 0;
-    int name = segment == SegmentRegister.ES ? 0 : segment;
-    return size << 7 | name << 15;
+    return addressSize(addressWidth) | segment << 15;
+  }
+
+  /** Bits 9:7: 0 for 16, 1 for 32, 2 for 64 bits. */
+  private static int addressSize(int width) {
+    return Integer.numberOfTrailingZeros(width / 16) << 7;
   }
 }

@@ -83,7 +83,7 @@ final class EntryChecks {
       return false;
     }
     if (has(secondary, Controls.ENABLE_EPT)) {
-      return extendedPageTable();
+      return extendedPointer(processor, vmcs.read(VmcsField.EPT_POINTER));
     }
     return !has(secondary, Controls.UNRESTRICTED_GUEST);
   }
@@ -98,8 +98,8 @@ final class EntryChecks {
     return threshold >>> 4 == 0 && threshold <= priority;
   }
 
-  private boolean extendedPageTable() {
-    long pointer = vmcs.read(VmcsField.EPT_POINTER);
+  /** Whether a value can be an EPT pointer (SDM table 25-9). */
+  static boolean extendedPointer(Processor processor, long pointer) {
     long type = pointer & 7;
     return (type == 0 || type == EPT_WRITE_BACK)
         && (pointer >>> 3 & 7) == 3

@@ -21,8 +21,8 @@ final class EntryTransition {
   /** Activity state: the processor has executed HLT. */
   static final int ACTIVITY_HLT = 1;
 
-  /** Bits of CR0 that an entry leaves: ET, NW, CD. */
-  private static final long CR0_KEPT = ControlBits.CR0_ET | ControlBits.CR0_NW | ControlBits.CR0_CD;
+  /** Bits of CR0 that entries and exits leave: ET, NW, CD (SDM sections 27.3.2.1 and 28.5.1). */
+  static final long CR0_KEPT = ControlBits.CR0_ET | ControlBits.CR0_NW | ControlBits.CR0_CD;
 
   private static final int IA32_FS_BASE = 0xc0000100;
   private static final int IA32_GS_BASE = 0xc0000101;

@@ -23,9 +23,6 @@ final class ExitTransition {
   private static final int TSS_BUSY = 0x8b;
   private static final int UNUSABLE = SegmentRegister.UNUSABLE;
 
-  /** Bits of CR0 that an exit leaves: ET, NW, CD (SDM section 28.5.1). */
-  private static final long CR0_KEPT = ControlBits.CR0_ET | ControlBits.CR0_NW | ControlBits.CR0_CD;
-
   /** Abort indicator: an MSR could not be loaded (SDM section 28.7). */
   private static final int ABORT_MSR_LOAD = 4;
 
@@ -165,7 +162,9 @@ final class ExitTransition {
 
   private void loadHost() {
     boolean host64 = has(Controls.HOST_ADDRESS_SPACE_SIZE);
-    state.cr0 = vmcs.read(VmcsField.HOST_CR0) & ~CR0_KEPT | state.cr0 & CR0_KEPT;
+    state.cr0 =
+        vmcs.read(VmcsField.HOST_CR0) & ~EntryTransition.CR0_KEPT
+            | state.cr0 & EntryTransition.CR0_KEPT;
     state.cr3 = vmcs.read(VmcsField.HOST_CR3);
     long cr4 = vmcs.read(VmcsField.HOST_CR4);
     state.cr4 = host64 ? cr4 | ControlBits.CR4_PAE : cr4 & ~ControlBits.CR4_PCIDE;

@@ -1,6 +1,7 @@
 package dev.ringfence.machine.virtualization;
 
 import dev.ringfence.machine.cpu.ControlBits;
+import dev.ringfence.machine.cpu.ControlRegisters;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
@@ -324,7 +325,7 @@ final class GuestChecks {
     }
     boolean extended = (secondary & Controls.ENABLE_EPT) != 0;
     long root = vmcs.read(VmcsField.GUEST_CR3) & 0xffffffe0L;
-    long reserved = 0x1e6 | ~processor.model().physicalAddressMask();
+    long reserved = ControlRegisters.reservedInPageDirectoryPointers(processor.model());
     for (int i = 0; i < 4; i++) {
       long pointer =
           extended

@@ -221,20 +221,14 @@ public final class VmxInstructions {
   /** INVEPT. */
   public void invalidateExtended(long type, long pointer, long reserved) {
     boolean single = type == 1;
-    if (!single && type != 2 || single && !extendedPointer(pointer) || reserved != 0) {
+    if (!single && type != 2
+        || single && !EntryChecks.extendedPointer(processor, pointer)
+        || reserved != 0) {
       fail(INVALID_OPERAND);
       return;
     }
     processor.memory().invalidateGuests(-1, single ? pointer : 0);
     succeed();
-  }
-
-  private boolean extendedPointer(long pointer) {
-    long type = pointer & 7;
-    return (type == 0 || type == 6)
-        && (pointer >>> 3 & 7) == 3
-        && (pointer & 0xf80) == 0
-        && (pointer & ~processor.model().physicalAddressMask()) == 0;
   }
 
   /**
