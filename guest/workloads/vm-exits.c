@@ -11,22 +11,14 @@
  *   ept        first store to a page of guest memory
  *   interrupt  the guest computes, until timer interrupts of the host
  */
-#include <fcntl.h>
-#include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 
 #include "marker.h"
+#include "virtual-machine.h"
 
-#define MEMORY_BYTES (2ul << 20)
-#define CODE 0x1000
 #define DEVICE 0x8000000ul /* guest-physical address without memory */
 #define FRESH 0x1000000ul /* guest-physical address of memory that nothing has touched */
-#define DONE_PORT 0xe9
-#define PORT 0x80
 #define SPINS_PER_EXIT 20000 /* instructions of the interrupt phase for each exit of the others */
 
 /* ESI counts, FS reaches the device, GS the fresh memory. */
@@ -56,48 +48,6 @@ static void mark(enum ringfence_operation operation, unsigned long argument)
 		ringfence_mark(operation, argument);
 }
 
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static unsigned char *add_memory(int vm, int slot, unsigned long address, unsigned long bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct kvm_userspace_memory_region region = {
-		.slot = slot,
-		.guest_phys_addr = address,
-		.memory_size = bytes,
-		.userspace_addr = (unsigned long)memory,
-	};
-
-	if (memory == MAP_FAILED || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		fail("memory of the virtual machine");
-	return memory;
-}
-
-/* Runs until the guest says that it is done. Returns the exits that were handed to this program. */
-static unsigned long run(int vcpu, struct kvm_run *state)
-{
-	for (unsigned long exits = 0;; exits++) {
-		if (ioctl(vcpu, KVM_RUN, 0) < 0)
-			fail("KVM_RUN");
-		switch (state->exit_reason) {
-		case KVM_EXIT_IO:
-			if (state->io.port == DONE_PORT)
-				return exits;
-			break;
-		case KVM_EXIT_HLT:
-		case KVM_EXIT_MMIO:
-			break;
-		default:
-			fprintf(stderr, "vm-exits: exit reason %u of KVM\n", state->exit_reason);
-			exit(1);
-		}
-	}
-}
-
 int main(int argc, char **argv)
 {
 	const struct {
@@ -109,10 +59,7 @@ int main(int argc, char **argv)
 		{ "interrupt", guest_spin, SPINS_PER_EXIT },
 	};
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
-	int kvm = open("/dev/kvm", O_RDWR);
-	int vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
-	int vcpu, bytes;
-	struct kvm_run *state;
+	struct virtual_machine machine;
 	struct kvm_sregs segments;
 
 	marks = argc < 3;
@@ -120,38 +67,22 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: vm-exits COUNT [warm-up]\n");
 		return 2;
 	}
-	if (vm < 0)
-		fail("/dev/kvm");
-	memcpy(add_memory(vm, 0, 0, MEMORY_BYTES) + CODE, guest_start, guest_end - guest_start);
-	add_memory(vm, 1, FRESH, (count + 1) * 4096);
-	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-	bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (vcpu < 0 || bytes < 0)
-		fail("virtual processor");
-	state = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-	if (state == MAP_FAILED || ioctl(vcpu, KVM_GET_SREGS, &segments) < 0)
-		fail("virtual processor");
-	segments.cs.base = 0;
-	segments.cs.selector = 0;
+	machine = create_machine(guest_start, guest_end);
+	add_memory(machine.vm, 1, FRESH, (count + 1) * 4096);
+	if (ioctl(machine.vcpu, KVM_GET_SREGS, &segments) < 0)
+		fail("segments");
 	segments.fs.base = DEVICE;
 	segments.gs.base = FRESH;
 	segments.gs.limit = 0xffffffff;
 	segments.gs.g = 1;
-	if (ioctl(vcpu, KVM_SET_SREGS, &segments) < 0)
+	if (ioctl(machine.vcpu, KVM_SET_SREGS, &segments) < 0)
 		fail("segments");
 
 	mark(RINGFENCE_REGION_BEGIN, 0);
 	for (unsigned long i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
-		struct kvm_regs registers = {
-			.rip = CODE + (phases[i].code - guest_start),
-			.rsi = count * phases[i].factor,
-			.rflags = 2,
-		};
-
 		mark(RINGFENCE_PHASE_BEGIN, i);
-		if (ioctl(vcpu, KVM_SET_REGS, &registers) < 0)
-			fail("registers");
-		printf("%s: %lu exits reached the monitor\n", phases[i].name, run(vcpu, state));
+		start_at(&machine, CODE + (phases[i].code - guest_start), count * phases[i].factor);
+		printf("%s: %lu exits reached the monitor\n", phases[i].name, run_machine(&machine, NULL));
 		fflush(stdout);
 		mark(RINGFENCE_PHASE_END, i);
 	}

@@ -35,7 +35,15 @@ public final class HtmlReport {
 
   /** In the order in which they use one another. */
   private static final List<String> SCRIPTS =
-      List.of("text.js", "table.js", "charts.js", "flame.js", "sections.js", "leaks.js", "page.js");
+      List.of(
+          "text.js",
+          "table.js",
+          "charts.js",
+          "flame.js",
+          "sections.js",
+          "machines.js",
+          "leaks.js",
+          "page.js");
 
   private HtmlReport() {}
 

@@ -1,6 +1,5 @@
 package dev.ringfence.report;
 
-import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.PolicyResult.Cause;
 import dev.ringfence.lab.result.Range;
@@ -58,36 +57,27 @@ public final class TextReport {
           lines.addAll(flushes(figures, flushes));
         }
         lines.addAll(legend());
-        lines.addAll(virtualMachines(run));
+        lines.addAll(ownFlushes(run));
+        lines.addAll(MachineText.comparison(run));
         return lines;
       }
     }
     throw new AssertionError("names are cut, so the table without flushes fits");
   }
 
-  /**
-   * How many VM exits each policy handled without an exit of its own; nothing if there were none.
-   */
-  private static List<String> virtualMachines(RunResult run) {
-    List<String> shares = new ArrayList<>();
-    long all = 0;
-    for (PolicyResult policy : run.policies()) {
-      Long exits = PolicyFigures.whole(policy, MetricNames.VM_EXITS);
-      Long restricted = PolicyFigures.whole(policy, MetricNames.VM_EXITS_RESTRICTED);
-      if (exits != null && restricted != null && exits > 0 && restricted > 0) {
-        all = exits;
-        double share = 100.0 * restricted / exits;
-        shares.add("%s %.1f %%".formatted(policy.name(), share));
-      }
-    }
-    if (shares.isEmpty()) {
-      return List.of();
-    }
-    return Texts.wrap(
-        "VM exits: %,d. Handled without leaving the restricted address space: %s."
-            .formatted(all, String.join(", ", shares)),
-        WIDTH,
-        "  ");
+  /** What the kernel flushed of its own accord; nothing if it did not. */
+  private static List<String> ownFlushes(RunResult run) {
+    List<String> kinds =
+        run.ownFlushes().counts().stream()
+            .map(flushes -> Numbers.count(flushes.count()) + " " + flushes.event())
+            .toList();
+    return kinds.isEmpty()
+        ? List.of()
+        : Texts.wrap(
+            "The kernel itself flushed, under all policies and in none of their costs: %s; %s of the workload's own cycles."
+                .formatted(String.join(", ", kinds), Numbers.percent(run.ownFlushes().share())),
+            WIDTH,
+            "  ");
   }
 
   private static List<String> legend() {
@@ -264,6 +254,16 @@ public final class TextReport {
       lines.add("  " + Texts.plain(frame));
     }
     return lines;
+  }
+
+  /**
+   * All about exits of virtual machines under one policy.
+   *
+   * @throws BadInputException if no virtual machine ran, or the run has no such policy that
+   *     isolates; names those that it has
+   */
+  public static List<String> explainMachines(RunResult run, String policyName) {
+    return MachineText.explain(run, policyName);
   }
 
   private static String together(Change change) {

@@ -48,6 +48,11 @@ function head() {
   facts();
   sentences("summary", data.sentences, subjects);
   fill("notes", run.notes.length === 0 ? null : [el("h3", {}, "To read the figures right"), el("ul", {}, run.notes.map((note) => el("li", {}, note)))]);
+  byId("machines-section").hidden = run.machines.length === 0;
+  if (run.machines.length > 0) {
+    const chartOfMachines = machinesChart(run.machines);
+    fill("machines-chart", chartOfMachines === null ? nothing("Nothing of this run adds to a VM exit.") : chartOfMachines.node);
+  }
   fill("leaks", leakMatrix(run.leaks));
   fill("entries", entriesTable(run.entries));
   fill("guest", metricsTable(run.metrics, "Counts and checksums of the guest"));
@@ -81,6 +86,7 @@ function select(name) {
     select(wanted);
     byId("policy").scrollIntoView();
   }, meaning));
+  fill("machines", machinesTable(run.machines, policy.name));
   policyCharts.splice(0).forEach((item) => item.drop());
   show(policy, data.figures[index], data.policies[policy.name]);
 }
@@ -114,6 +120,9 @@ function show(policy, figures, derived) {
   const noChange = policy.causes.length === 0 ? noExits : "No single kind of data made nonsensitive would save an exit.";
   put("changes", derived.changes.length === 0 ? nothing(noChange) : changesTable(derived.changes, filterCauses));
   put("causes", policy.causes.length === 0 ? nothing(noExits) : causesTable(policy));
+  const reasons = machineReasonsTable(run.machines, policy.name);
+  byId("machine-exits-section").hidden = reasons === null;
+  put("machine-exits", reasons);
   put("flame", kept(() => flameGraph(policy.stacks)) ?? nothing("No stacks were recorded under this policy."));
   put("timeline", policy.timeline.length === 0 ? nothing("No counts over time were recorded under this policy.") : kept(() => timelineChart(policy.timeline)));
   const classOf = (kind) => {

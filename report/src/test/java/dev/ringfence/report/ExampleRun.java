@@ -188,7 +188,9 @@ final class ExampleRun {
         CYCLES,
         PER_INSTRUCTION,
         "Range of published figures for kernel-heavy loads on Skylake; replaced by the detailed model once it exists.",
+        ExampleMachines.flushes(),
         policies,
+        ExampleMachines.of(policies),
         ExampleLeaks.matrix(),
         List.of(
             "Cycles are instructions times a stated range, so shares are ranges even where counts are exact.",

@@ -66,7 +66,9 @@ final class Hostile {
         run.cycles(),
         run.cyclesPerInstruction(),
         NAME,
+        run.ownFlushes(),
         List.of(run.policies().get(1), renamed),
+        ExampleMachines.named(NAME, run.machines()),
         ExampleLeaks.named(NAME),
         List.of(NAME),
         run.manifest());

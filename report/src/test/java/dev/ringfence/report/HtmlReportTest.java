@@ -85,7 +85,9 @@ class HtmlReportTest {
             run.cycles(),
             run.cyclesPerInstruction(),
             run.cyclesSource(),
+            run.ownFlushes(),
             run.policies(),
+            run.machines(),
             run.leaks(),
             run.notes(),
             run.manifest());

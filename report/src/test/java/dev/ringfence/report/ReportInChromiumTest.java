@@ -76,7 +76,7 @@ class ReportInChromiumTest {
   @Test
   void everySectionShowsWhatTheRunHas() throws IOException {
     assertEquals(
-        6,
+        7,
         chromium.number("document.querySelectorAll('.chart svg').length")
             + chromium.number("document.querySelectorAll('[id=comparison-chart] .chart').length"));
     for (String section :
@@ -158,6 +158,20 @@ class ReportInChromiumTest {
         rows());
     search.sendKeys("nothing is called so");
     assertTrue(chromium.driver.findElement(By.id("causes")).getText().contains("None matches"));
+  }
+
+  @Test
+  void virtualMachinesAreShownWithWhatOneExitCosts() {
+    String machines = chromium.driver.findElement(By.id("machines")).getText();
+    assertTrue(machines.contains("tenant-a (41)"), machines);
+    assertTrue(machines.contains("kernel itself"), machines);
+    String reasons = chromium.driver.findElement(By.id("machine-exits")).getText();
+    assertTrue(reasons.contains("I/O instruction"), reasons);
+    assertTrue(reasons.contains("700 to 9,000"), reasons);
+    chromium.driver.findElement(By.cssSelector("label[for=choice-0]")).click();
+    assertShown("none");
+    assertFalse(chromium.driver.findElement(By.id("machine-exits-section")).isDisplayed());
+    assertTrue(chromium.driver.findElement(By.id("machines-section")).isDisplayed());
   }
 
   @Test

@@ -84,7 +84,7 @@ class ResultFileTest {
   void anotherFormatIsRefused() {
     change(run -> run.put("format", 1));
     assertEquals(
-        file + ": format: expected 4, found 1; use the version of Ringfence that wrote it",
+        file + ": format: expected 5, found 1; use the version of Ringfence that wrote it",
         failure());
   }
 

@@ -89,6 +89,7 @@ class TextReportTest {
   void theTerminalObeysNothingThatAKernelNames() {
     List<String> lines = new ArrayList<>(TextReport.lines(Hostile.run()));
     lines.addAll(TextReport.explain(Hostile.run(), Hostile.NAME, 1));
+    lines.addAll(TextReport.explainMachines(Hostile.run(), Hostile.NAME));
     for (String line : lines) {
       assertTrue(line.chars().noneMatch(c -> Character.isISOControl(c) || c == '\u2028'), line);
     }
@@ -116,6 +117,45 @@ class TextReportTest {
     assertEquals("page-cache", first.kind());
     String text = String.join("\n", TextReport.explain(RUN, "google-2025", 1));
     assertTrue(text.contains("offset     bytes 0 to 20,479 of the file"), text);
+  }
+
+  @Test
+  void eachVirtualMachineHasATableOfWhatAnExitCosts() {
+    List<String> lines = TextReport.lines(RUN);
+    int title =
+        lines.indexOf(
+            "Virtual machine of tenant-a (process 41): 4,508 VM exits, 500 handed to the process");
+    assertTrue(title > 0, lines.toString());
+    assertEquals(
+        List.of("policy", "restricted", "cycles", "in l1d-never", "in l1d-always"),
+        cells(lines, title + 1));
+    assertEquals(
+        List.of("kernel itself", "512 to 14.0k", "0", "512 to 14.0k"), cells(lines, title + 2));
+    // 12 and 80 cycles each, and 700 and 9,000 for each of 500 of 4,508.
+    assertEquals(
+        List.of("google-2022", "98.0 %", "90 to 1,078", "90 to 1,078", "90 to 1,078"),
+        cells(lines, title + 3));
+    assertTrue(lines.stream().anyMatch(line -> line.startsWith("Virtual machine of tenant-b")));
+    assertTrue(lines.stream().anyMatch(line -> line.contains("3,000 l1d-flush")), lines.toString());
+  }
+
+  private static List<String> cells(List<String> lines, int index) {
+    return List.of(lines.get(index).split(" {2,}"));
+  }
+
+  @Test
+  void explainTellsWhatAPolicyDidAboutEachKindOfExit() {
+    List<String> lines = TextReport.explainMachines(RUN, "google-2025");
+    assertTrue(lines.getFirst().startsWith("Virtual machine of tenant-a (process 41)"));
+    assertEquals(
+        List.of("CPUID", "4,000", "0", "98.0 %", "80", "12 to 80", "0", "0"), cells(lines, 2));
+    assertEquals(
+        List.of("I/O instruction", "500", "500", "98.0 %", "10", "12 to 80", "500", "700 to 9,000"),
+        cells(lines, 3));
+    assertEquals("all", cells(lines, 5).getFirst());
+    BadInputException e =
+        assertThrows(BadInputException.class, () -> TextReport.explainMachines(RUN, "none"));
+    assertTrue(e.getMessage().startsWith("policy none: expected one of the run that isolates"));
   }
 
   @Test

@@ -27,6 +27,17 @@ public final class EventCounts {
     counts[event.index()] += count;
   }
 
+  /**
+   * Adds those of another, or takes them away.
+   *
+   * @param sign 1 or -1
+   */
+  public void add(EventCounts other, int sign) {
+    for (int i = 0; i < counts.length; i++) {
+      counts[i] += sign * other.counts[i];
+    }
+  }
+
   public long get(Event event) {
     return counts[event.index()];
   }
@@ -55,18 +66,14 @@ public final class EventCounts {
   /** What has been counted since an earlier {@link #copy}. */
   public EventCounts since(EventCounts earlier) {
     EventCounts difference = copy();
-    for (int i = 0; i < counts.length; i++) {
-      difference.counts[i] -= earlier.counts[i];
-    }
+    difference.add(earlier, -1);
     return difference;
   }
 
   /** Both together, such as those of two processors. */
   public EventCounts plus(EventCounts other) {
     EventCounts sum = copy();
-    for (int i = 0; i < counts.length; i++) {
-      sum.counts[i] += other.counts[i];
-    }
+    sum.add(other, 1);
     return sum;
   }
 

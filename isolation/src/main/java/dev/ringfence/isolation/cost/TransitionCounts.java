@@ -10,13 +10,15 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Counts what a {@link dev.ringfence.isolation.transition.DomainState} does. Kernel entries,
- * requests to enter, switches of the address space, fills, removals and ephemeral mappings are not
- * transitions; who makes them counts them.
+ * Counts what a {@link dev.ringfence.isolation.transition.DomainState} does on one processor, for
+ * its policy as a whole and for what the processor is at. Kernel entries, requests to enter,
+ * switches of the address space, fills, removals and ephemeral mappings are not transitions; who
+ * makes them counts them.
  */
 public final class TransitionCounts implements TransitionListener {
   private final EventCounts counts;
   private final Event enter;
+  private @Nullable EventCounts account;
 
   /**
    * A listener.
@@ -31,17 +33,34 @@ public final class TransitionCounts implements TransitionListener {
             : Event.ENTER;
   }
 
+  /**
+   * Sets where else events from here on are counted.
+   *
+   * @param counts those of what the processor is at; null if nobody asks
+   */
+  public void attributeTo(@Nullable EventCounts counts) {
+    account = counts;
+  }
+
+  /** Counts one event. */
+  public void count(Event event) {
+    counts.increment(event);
+    if (account != null) {
+      account.increment(event);
+    }
+  }
+
   @Override
   public void entered(Domain domain, @Nullable Domain previous) {
-    counts.increment(enter);
+    count(enter);
     if (previous != null) {
-      counts.increment(Event.DOMAIN_SWITCH);
+      count(Event.DOMAIN_SWITCH);
     }
   }
 
   @Override
   public void exited(Domain domain, ExitReason reason) {
-    counts.increment(
+    count(
         switch (reason) {
           case FAULT -> Event.EXIT_FAULT;
           case KERNEL_ENTRY -> Event.EXIT_ENTRY;
@@ -53,12 +72,12 @@ public final class TransitionCounts implements TransitionListener {
 
   @Override
   public void relaxed(@Nullable Domain current) {
-    counts.increment(Event.RELAX);
+    count(Event.RELAX);
   }
 
   @Override
   public void cr3Written(@Nullable Domain domain, boolean keepTranslations) {
-    counts.increment(keepTranslations ? Event.CR3_WRITE_KEEPING : Event.CR3_WRITE_FLUSHING);
+    count(keepTranslations ? Event.CR3_WRITE_KEEPING : Event.CR3_WRITE_FLUSHING);
   }
 
   @Override
@@ -74,10 +93,10 @@ public final class TransitionCounts implements TransitionListener {
   private void count(Set<HardwareOperation> operations) {
     for (HardwareOperation operation : operations) {
       switch (operation) {
-        case IBPB -> counts.increment(Event.IBPB);
-        case RSB_FILL -> counts.increment(Event.RSB_FILL);
-        case L1D_FLUSH -> counts.increment(Event.L1D_FLUSH);
-        case VERW -> counts.increment(Event.VERW);
+        case IBPB -> count(Event.IBPB);
+        case RSB_FILL -> count(Event.RSB_FILL);
+        case L1D_FLUSH -> count(Event.L1D_FLUSH);
+        case VERW -> count(Event.VERW);
         case CR3_WRITE -> {
           // Reported by cr3Written.
         }

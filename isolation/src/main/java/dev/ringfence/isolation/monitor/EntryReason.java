@@ -81,9 +81,14 @@ public final class EntryReason {
           "exception " + (number < EXCEPTIONS.length ? EXCEPTIONS[number] : "vector " + number);
       case INTERRUPT -> "interrupt " + interrupt(number);
       case SOFTWARE -> "software interrupt " + number;
-      case VM_EXIT -> "VM exit " + ExitReason.text(number);
+      case VM_EXIT -> "VM exit " + machineExit(reason);
       default -> "kernel thread";
     };
+  }
+
+  /** For people, the reason of a VM exit: {@code CPUID}. */
+  public static String machineExit(int reason) {
+    return ExitReason.text(reason & 0xffff);
   }
 
   /** Vectors that Linux gives a fixed use (arch/x86/include/asm/irq_vectors.h). */

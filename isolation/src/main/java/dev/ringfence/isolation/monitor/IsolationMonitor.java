@@ -1,6 +1,7 @@
 package dev.ringfence.isolation.monitor;
 
 import dev.ringfence.isolation.cost.Event;
+import dev.ringfence.isolation.cost.EventCounts;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.Vulnerability;
 import dev.ringfence.isolation.transition.EntryKind;
@@ -37,6 +38,9 @@ public final class IsolationMonitor implements AutoCloseable {
   /** Restricted tables of a policy may take this part of the guest's RAM before the run stops. */
   private static final int TABLE_SHARE = 4;
 
+  /** Bits of an exit reason that say which one it is (SDM table 25-13). */
+  private static final int BASIC_REASON = 0xffff;
+
   private final Machine machine;
   private final KernelView kernel;
   private final MonitorMemory memory;
@@ -44,6 +48,8 @@ public final class IsolationMonitor implements AutoCloseable {
   private final StackTable stacks = new StackTable();
   private final Map<Long, TaskContext> tasks = new HashMap<>();
   private final List<ProcessorContext> processors = new ArrayList<>();
+  private final MachineExits machineExits;
+  private final EventCounts ownFlushes = new EventCounts();
   private final Observer observer = new Observer();
   private final List<RunListener> listeners = new ArrayList<>();
   private final Map<Integer, Long> entries = new TreeMap<>();
@@ -105,21 +111,29 @@ public final class IsolationMonitor implements AutoCloseable {
             machine.memory(),
             1L << physicalBits - 1,
             Math.max(policies.size(), 1) * PageAddress.of(ram / TABLE_SHARE));
+    this.machineExits = new MachineExits(policies.size());
+    List<TaskContext> running = new ArrayList<>();
+    for (Processor processor : machine.processors()) {
+      long task = kernel.currentTask(processor.state(), processor.index());
+      running.add(tasks.computeIfAbsent(task, unused -> new TaskContext(policies.size())));
+    }
     for (Policy policy : policies) {
+      int index = this.policies.size();
       // The first one acts on the processors.
-      boolean leads = this.policies.isEmpty();
+      boolean leads = index == 0;
+      List<MachineRound> rounds = running.stream().map(task -> task.rounds[index]).toList();
       this.policies.add(
-          new PolicyRun(policy, kernel, memory, machine.processors(), vulnerabilities, leads));
+          new PolicyRun(
+              policy, kernel, memory, machine.processors(), rounds, vulnerabilities, leads));
     }
     boolean isolates = policies.stream().anyMatch(Policy::isolates);
     for (Processor processor : machine.processors()) {
-      TaskContext task = task(kernel.currentTask(processor.state(), processor.index()));
       ProcessorContext context =
           new ProcessorContext(
               processor,
               new Touch(processor, kernel, stacks, machine.memory()),
               new Touch(processor, kernel, stacks, machine.memory()),
-              task);
+              running.get(processor.index()));
       context.addressSpace = kernel.addressSpace(processor.state().cr3);
       processors.add(context);
       if (isolates) {
@@ -164,6 +178,16 @@ public final class IsolationMonitor implements AutoCloseable {
   /** Kernel entries by reason, a number of {@link EntryReason}. */
   public Map<Integer, Long> entries() {
     return new TreeMap<>(entries);
+  }
+
+  /** Exits of virtual machines since the monitor was attached. */
+  public MachineExits machineExits() {
+    return machineExits;
+  }
+
+  /** Flushes that the kernel made of its own accord since the monitor was attached. */
+  public EventCounts ownFlushes() {
+    return ownFlushes;
   }
 
   /** Forgets exits and entries by cause: what follows is what counts. */
@@ -322,12 +346,40 @@ public final class IsolationMonitor implements AutoCloseable {
     public void machineLeft(Processor processor, int reason) {
       ProcessorContext context = context(processor);
       int entry = EntryReason.ofMachine(reason);
-      context.task.machineLeft(entry);
-      for (PolicyRun policy : policies) {
-        policy.machineLeft(processor.index());
+      MachineExits.Tally tally = tally(context, reason, entry);
+      context.task.machineLeft(entry, tally);
+      for (int i = 0; i < policies.size(); i++) {
+        policies.get(i).machineLeft(processor.index(), tally.policy(i));
       }
       if (recording) {
         entries.merge(entry, 1L, Long::sum);
+      }
+    }
+
+    private MachineExits.Tally tally(ProcessorContext context, int reason, int entry) {
+      int exitReason = reason & BASIC_REASON;
+      MachineExits.Tally known = context.task.tally(exitReason);
+      if (known == null) {
+        Processor processor = context.processor;
+        long task = kernel.currentTask(processor.state(), processor.index());
+        known = machineExits.of(new MachineExits.Key(kernel.process(task), entry));
+        context.task.setTally(exitReason, known);
+      }
+      return known;
+    }
+
+    @Override
+    public void flushed(Processor processor, Flush flush) {
+      Event event =
+          switch (flush) {
+            case L1_DATA -> Event.L1D_FLUSH;
+            case BRANCH_PREDICTIONS -> Event.IBPB;
+            case BUFFERS -> Event.VERW;
+          };
+      ownFlushes.increment(event);
+      MachineExits.Tally tally = context(processor).task.latestMachineExit();
+      if (tally != null) {
+        tally.own().increment(event);
       }
     }
 
@@ -416,7 +468,9 @@ public final class IsolationMonitor implements AutoCloseable {
       }
       context.task = task(next);
       for (int i = 0; i < policies.size(); i++) {
-        policies.get(i).taskSwitched(context.touch, reason, context.task.states[i]);
+        policies
+            .get(i)
+            .taskSwitched(context.touch, reason, context.task.states[i], context.task.rounds[i]);
       }
     }
 

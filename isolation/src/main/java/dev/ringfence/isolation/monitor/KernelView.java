@@ -83,6 +83,20 @@ public interface KernelView {
   /** The process of a task, 0 for a task of the kernel's own. */
   long mmOfTask(long task);
 
+  /** The process that a task is a thread of, for people. */
+  GuestProcess process(long task);
+
+  /**
+   * A process.
+   *
+   * @param number as user programs see it (the kernel's {@code tgid}); 0 if that is not known
+   * @param name of its first thread, at most 15 bytes; empty if that is not known
+   */
+  record GuestProcess(int number, String name) {
+    /** A process of which nothing is known. */
+    public static final GuestProcess UNKNOWN = new GuestProcess(0, "");
+  }
+
   /** Lowest address of a task's kernel stack. */
   long stack(long task);
 

@@ -9,6 +9,7 @@ import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.linux.provenance.ProvenanceReader;
 import dev.ringfence.linux.running.LoadedModule;
 import dev.ringfence.linux.running.RunningKernel;
+import dev.ringfence.linux.running.Task;
 import dev.ringfence.linux.stack.OrcTable;
 import dev.ringfence.linux.stack.StackUnwinder;
 import dev.ringfence.linux.symbol.Symbol;
@@ -348,6 +349,12 @@ public final class LinuxKernel implements KernelView {
   @Override
   public long mmOfTask(long task) {
     return kernel.mmOf(task);
+  }
+
+  @Override
+  public GuestProcess process(long task) {
+    Task leader = kernel.task(kernel.leaderOf(task));
+    return new GuestProcess(leader.processId(), leader.name());
   }
 
   @Override

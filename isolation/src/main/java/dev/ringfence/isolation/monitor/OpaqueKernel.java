@@ -94,6 +94,11 @@ public class OpaqueKernel implements KernelView {
   }
 
   @Override
+  public GuestProcess process(long task) {
+    return GuestProcess.UNKNOWN;
+  }
+
+  @Override
   public long stack(long task) {
     return 0;
   }

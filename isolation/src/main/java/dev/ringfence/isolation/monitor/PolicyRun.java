@@ -66,7 +66,6 @@ public final class PolicyRun {
   private final Map<Domain, RestrictedSpace> byDomain = new HashMap<>();
   private final List<ProcessorSide> processors = new ArrayList<>();
   private final EventCounts counts = new EventCounts();
-  private final TransitionCounts counting;
   private final ExitLog exits = new ExitLog();
   private final Event fillEvent;
   private long staleAccesses;
@@ -87,12 +86,12 @@ public final class PolicyRun {
       KernelView kernel,
       MonitorMemory memory,
       List<Processor> machineProcessors,
+      List<MachineRound> rounds,
       Set<Vulnerability> vulnerabilities,
       boolean leads) {
     this.policy = policy;
     this.behaviour = policy.behaviour();
     this.mapping = policy.compile();
-    this.counting = new TransitionCounts(policy, counts);
     this.fillEvent =
         switch (behaviour.fill()) {
           case EAGER -> Event.FILL_AHEAD;
@@ -103,7 +102,8 @@ public final class PolicyRun {
     this.memory = memory;
     this.tables = new RestrictedTables(memory);
     for (Processor processor : machineProcessors) {
-      processors.add(new ProcessorSide(processor, vulnerabilities, leads));
+      processors.add(
+          new ProcessorSide(processor, vulnerabilities, leads, rounds.get(processor.index())));
     }
   }
 
@@ -112,6 +112,7 @@ public final class PolicyRun {
     final DomainState state;
     final PageWalker walker;
     final KnownWalks known;
+    final TransitionCounts counting = new TransitionCounts(policy, counts);
 
     private final Processor processor;
 
@@ -124,8 +125,8 @@ public final class PolicyRun {
     /** What called for that exit since: bits of page kinds, and {@link #ANOTHER_REASON}. */
     long reasons;
 
-    /** Whether a VM exit is being handled, and has left nothing yet. */
-    boolean handlesMachineExit;
+    /** Of the task that runs. */
+    MachineRound round;
 
     /** Why it was left last. */
     ExitReason latestReason = ExitReason.OTHER;
@@ -133,7 +134,12 @@ public final class PolicyRun {
     /** Space of the address space that CR3 names; null until it is entered first. */
     @Nullable RestrictedSpace space;
 
-    ProcessorSide(Processor processor, Set<Vulnerability> vulnerabilities, boolean leads) {
+    ProcessorSide(
+        Processor processor,
+        Set<Vulnerability> vulnerabilities,
+        boolean leads,
+        MachineRound round) {
+      this.round = round;
       this.state = new DomainState(policy, vulnerabilities, this);
       this.walker = new PageWalker(memory, processor.model().physicalAddressBits());
       this.known = new KnownWalks(memory);
@@ -155,7 +161,7 @@ public final class PolicyRun {
     public void exited(Domain domain, ExitReason reason) {
       latestReason = reason;
       counting.exited(domain, reason);
-      handlesMachineExit = false;
+      round.left();
     }
 
     @Override
@@ -279,32 +285,38 @@ public final class PolicyRun {
 
   /** The processor returns to user mode in an address space of the guest. */
   void enter(int processor, long guestRoot) {
+    ProcessorSide side = processors.get(processor);
     if (policy.isolates()) {
-      enter(processors.get(processor), guestRoot, DomainClass.USERSPACE);
+      enter(side, guestRoot, DomainClass.USERSPACE);
     }
+    side.round.returned();
+    side.counting.attributeTo(side.round.account());
   }
 
   /** The processor enters a virtual machine of the process that an address space belongs to. */
   void enterMachine(int processor, long guestRoot) {
+    ProcessorSide side = processors.get(processor);
     if (policy.isolates(DomainClass.KVM)) {
-      enter(processors.get(processor), guestRoot, DomainClass.KVM);
+      enter(side, guestRoot, DomainClass.KVM);
     }
+    side.round.end();
+    side.counting.attributeTo(null);
   }
 
   /** The processor has left a virtual machine. */
-  void machineLeft(int processor) {
-    counts.increment(Event.VM_EXIT);
+  void machineLeft(int processor, MachineExits.UnderPolicy tally) {
     ProcessorSide side = processors.get(processor);
-    side.handlesMachineExit = side.state.isRestricted();
+    side.round.begin(tally, side.state.isRestricted());
+    side.counting.attributeTo(side.round.account());
+    side.counting.count(Event.VM_EXIT);
     side.state.machineLeft();
   }
 
   private void enter(ProcessorSide side, long guestRoot, DomainClass domainClass) {
-    if (side.handlesMachineExit) {
-      counts.increment(Event.VM_EXIT_RESTRICTED);
-      side.handlesMachineExit = false;
+    if (side.round.handled()) {
+      side.counting.count(Event.VM_EXIT_RESTRICTED);
     }
-    counts.increment(Event.ENTER_REQUEST);
+    side.counting.count(Event.ENTER_REQUEST);
     RestrictedSpace space = side.space;
     if (space == null
         || space.guestRoot != guestRoot
@@ -386,12 +398,14 @@ public final class PolicyRun {
   }
 
   /** Another task gets the processor. */
-  void taskSwitched(Touch touch, int reason, TaskState next) {
+  void taskSwitched(Touch touch, int reason, TaskState next, MachineRound round) {
     ProcessorSide side = processors.get(touch.processor.index());
     if (behaviour.onContextSwitch() == Behaviour.OnContextSwitch.EXIT) {
       side.reasons |= ANOTHER_REASON;
     }
     stepThatMayExit(touch, reason, state -> state.taskSwitched(next));
+    side.round = round;
+    side.counting.attributeTo(round.account());
   }
 
   /** A step of the state machine. */
@@ -562,7 +576,7 @@ public final class PolicyRun {
   }
 
   private void fill(Touch touch, long entry) {
-    counts.increment(fillEvent);
+    processors.get(touch.processor.index()).counting.count(fillEvent);
     touch.filledUnmarked |= Touch.isUnmarked(touch.provenance());
     remember(PageAddress.of(touch.linear), entry);
   }
@@ -580,7 +594,7 @@ public final class PolicyRun {
   }
 
   private void mapEphemeral(RestrictedSpace space, Touch touch, long entry) {
-    counts.increment(Event.EPHEMERAL_MAP);
+    processors.get(touch.processor.index()).counting.count(Event.EPHEMERAL_MAP);
     if (space.ephemeralCount() >= Math.max(1, behaviour.ephemeralSlots())) {
       unmapEphemeral(space);
     }

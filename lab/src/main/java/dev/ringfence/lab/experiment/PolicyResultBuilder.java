@@ -1,7 +1,6 @@
 package dev.ringfence.lab.experiment;
 
 import dev.ringfence.isolation.cost.CostLine;
-import dev.ringfence.isolation.cost.CostModel;
 import dev.ringfence.isolation.cost.Event;
 import dev.ringfence.isolation.cost.EventCounts;
 import dev.ringfence.isolation.monitor.Datum;
@@ -17,7 +16,6 @@ import dev.ringfence.lab.result.Metric;
 import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.PolicyResult.Cause;
-import dev.ringfence.lab.result.PolicyResult.CostItem;
 import dev.ringfence.lab.result.PolicyResult.Exposure;
 import dev.ringfence.lab.result.PolicyResult.MapRegion;
 import dev.ringfence.lab.result.PolicyResult.Offsets;
@@ -57,8 +55,7 @@ final class PolicyResultBuilder {
   private final int index;
   private final PolicyRun run;
   private final EventCounts counts;
-  private final CostModel costs;
-  private final Range cyclesPerInstruction;
+  private final Pricing pricing;
 
   PolicyResultBuilder(
       Experiment experiment,
@@ -67,7 +64,7 @@ final class PolicyResultBuilder {
       ExposureSampler sampler,
       IsolationRun.Marks marks,
       int index,
-      Range cyclesPerInstruction) {
+      Pricing pricing) {
     this.experiment = experiment;
     this.kernel = kernel;
     this.monitor = monitor;
@@ -76,24 +73,11 @@ final class PolicyResultBuilder {
     this.index = index;
     this.run = monitor.policies().get(index);
     this.counts = marks.region().counts(index);
-    this.costs = experiment.costs();
-    this.cyclesPerInstruction = cyclesPerInstruction;
+    this.pricing = pricing;
   }
 
   PolicyResult build() {
-    Range cost = price(counts);
-    List<CostItem> items = new ArrayList<>();
-    for (CostLine line : costs.price(counts)) {
-      items.add(
-          new CostItem(
-              line.entry().name(),
-              line.entry().meaning(),
-              line.count(),
-              new Range(line.entry().cycles().low(), line.entry().cycles().high()),
-              new Range(line.low(), line.high()),
-              line.entry().cycles().source(),
-              line.entry().cycles().mark()));
-    }
+    Range cost = pricing.price(counts);
     List<MapRegion> map = map();
     return new PolicyResult(
         run.policy().name(),
@@ -102,8 +86,8 @@ final class PolicyResultBuilder {
         obtained(),
         metrics(map),
         cost,
-        share(cost, marks.region().instructions()),
-        items,
+        pricing.share(cost, marks.region().instructions()),
+        pricing.items(counts),
         causes(),
         stacks(),
         timeline(),
@@ -122,26 +106,6 @@ final class PolicyResultBuilder {
     return index == 0 && run.policy().isolates()
         ? how + " Its transitions acted on the processor."
         : how;
-  }
-
-  private Range price(EventCounts events) {
-    double low = 0;
-    double high = 0;
-    for (CostLine line : costs.price(events)) {
-      low += line.low();
-      high += line.high();
-    }
-    return new Range(low, high);
-  }
-
-  /** The lowest cost of the slowest workload to the highest of the fastest. */
-  private Range share(Range cost, long instructions) {
-    if (instructions == 0) {
-      return Range.NOTHING;
-    }
-    return new Range(
-        cost.low() / (cyclesPerInstruction.high() * instructions),
-        cost.high() / (cyclesPerInstruction.low() * instructions));
   }
 
   private List<Metric> metrics(List<MapRegion> map) {
@@ -358,7 +322,7 @@ final class PolicyResultBuilder {
     events.put(ExitReason.CONTEXT_SWITCH, Event.EXIT_CONTEXT_SWITCH);
     events.put(ExitReason.OTHER, Event.EXIT_OTHER);
     Range shared = Range.NOTHING;
-    for (CostLine line : costs.price(counts)) {
+    for (CostLine line : pricing.costs().price(counts)) {
       switch (line.entry().event()) {
         case ENTER,
             ENTER_AT_RETURN,
@@ -379,7 +343,7 @@ final class PolicyResultBuilder {
     Map<ExitReason, Range> each = new EnumMap<>(ExitReason.class);
     events.forEach((way, event) -> {
       Range own =
-          costs.entries(event).stream()
+          pricing.costs().entries(event).stream()
               .map(entry -> new Range(entry.cycles().low(), entry.cycles().high()))
               .reduce(Range.NOTHING, Range::plus);
       each.put(way, own.plus(part));
@@ -478,7 +442,7 @@ final class PolicyResultBuilder {
       RegionCounts phase = marks.phases().get(i);
       if (phase.everBegan()) {
         EventCounts events = phase.counts(index);
-        Range cost = price(events);
+        Range cost = pricing.price(events);
         phases.add(
             new Phase(
                 experiment.phases().get(i),
@@ -486,7 +450,7 @@ final class PolicyResultBuilder {
                 events.get(Event.KERNEL_ENTRY),
                 events.exits(),
                 cost,
-                share(cost, phase.instructions())));
+                pricing.share(cost, phase.instructions())));
       }
     }
     return phases;

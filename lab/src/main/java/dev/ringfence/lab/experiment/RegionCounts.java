@@ -2,6 +2,7 @@ package dev.ringfence.lab.experiment;
 
 import dev.ringfence.isolation.cost.EventCounts;
 import dev.ringfence.isolation.monitor.IsolationMonitor;
+import dev.ringfence.isolation.monitor.MachineExits;
 import dev.ringfence.isolation.monitor.PolicyRun;
 import java.util.ArrayList;
 import java.util.List;
@@ -11,6 +12,10 @@ final class RegionCounts {
   private final IsolationMonitor monitor;
   private final List<EventCounts> sums = new ArrayList<>();
   private final List<EventCounts> starts = new ArrayList<>();
+  private final EventCounts ownFlushes = new EventCounts();
+  private EventCounts startOwnFlushes = new EventCounts();
+  private MachineExits machineExits;
+  private MachineExits startMachineExits;
   private long instructions;
   private long nanoseconds;
   private long startInstructions;
@@ -24,6 +29,12 @@ final class RegionCounts {
       sums.add(new EventCounts());
       starts.add(new EventCounts());
     }
+    machineExits = none();
+    startMachineExits = none();
+  }
+
+  private MachineExits none() {
+    return new MachineExits(monitor.policies().size());
   }
 
   boolean isOpen() {
@@ -49,6 +60,8 @@ final class RegionCounts {
     for (int i = 0; i < policies.size(); i++) {
       starts.set(i, policies.get(i).counts().copy());
     }
+    startOwnFlushes = monitor.ownFlushes().copy();
+    startMachineExits = monitor.machineExits().copy();
   }
 
   /** A stretch ends; without effect if none has begun. */
@@ -63,6 +76,8 @@ final class RegionCounts {
     for (int i = 0; i < policies.size(); i++) {
       sums.set(i, sums.get(i).plus(policies.get(i).counts().since(starts.get(i))));
     }
+    ownFlushes.add(monitor.ownFlushes().since(startOwnFlushes), 1);
+    machineExits = machineExits.plus(monitor.machineExits().since(startMachineExits));
   }
 
   /** Forgets what was counted. */
@@ -71,10 +86,21 @@ final class RegionCounts {
     instructions = 0;
     firstNanoseconds = -1;
     sums.replaceAll(unused -> new EventCounts());
+    ownFlushes.clear();
+    machineExits = none();
   }
 
   EventCounts counts(int policy) {
     return sums.get(policy);
+  }
+
+  /** Flushes that the kernel made of its own accord. */
+  EventCounts ownFlushes() {
+    return ownFlushes;
+  }
+
+  MachineExits machineExits() {
+    return machineExits;
   }
 
   long instructions() {

@@ -1,5 +1,6 @@
 package dev.ringfence.lab.experiment;
 
+import dev.ringfence.isolation.cost.EventCounts;
 import dev.ringfence.isolation.cost.Figure;
 import dev.ringfence.isolation.monitor.Auditor;
 import dev.ringfence.isolation.monitor.EntryReason;
@@ -14,6 +15,7 @@ import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.Range;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.result.VirtualMachine;
 import dev.ringfence.lab.run.Manifest;
 import dev.ringfence.machine.Machine;
 import java.security.MessageDigest;
@@ -61,13 +63,12 @@ final class ResultBuilder {
     Figure perInstruction = experiment.costs().cyclesPerInstruction();
     Range cyclesPerInstruction = new Range(perInstruction.low(), perInstruction.high());
     Range cycles = cyclesPerInstruction.times((double) marks.region().instructions());
+    Pricing pricing = new Pricing(experiment.costs(), cyclesPerInstruction);
     List<PolicyResult> policies = new ArrayList<>();
     List<PolicyRun> runs = monitor.policies();
     for (int i = 0; i < runs.size(); i++) {
       policies.add(
-          new PolicyResultBuilder(
-                  experiment, kernel, monitor, sampler, marks, i, cyclesPerInstruction)
-              .build());
+          new PolicyResultBuilder(experiment, kernel, monitor, sampler, marks, i, pricing).build());
     }
     return new RunResult(
         RunResult.FORMAT,
@@ -85,11 +86,34 @@ final class ResultBuilder {
         cycles,
         cyclesPerInstruction,
         perInstruction.source(),
+        ownFlushes(pricing),
         policies,
+        machines(pricing),
         LeakMatrix.leftOut(
             experiment.configuration().cpuModel(), "none was run with this workload"),
         notes(),
         manifest);
+  }
+
+  private RunResult.OwnFlushes ownFlushes(Pricing pricing) {
+    EventCounts flushes = marks.region().ownFlushes();
+    Range cost = pricing.price(flushes);
+    return new RunResult.OwnFlushes(
+        VirtualMachineBuilder.flushes(flushes),
+        pricing.items(flushes),
+        cost,
+        pricing.share(cost, marks.region().instructions()));
+  }
+
+  private List<VirtualMachine> machines(Pricing pricing) {
+    VirtualMachineBuilder builder = new VirtualMachineBuilder(experiment.policies(), pricing);
+    List<VirtualMachine> machines =
+        new ArrayList<>(builder.build("", marks.region().machineExits()));
+    for (int i = 0; i < experiment.phases().size(); i++) {
+      machines.addAll(
+          builder.build(experiment.phases().get(i), marks.phases().get(i).machineExits()));
+    }
+    return machines;
   }
 
   private RunResult.Kernel kernelInformation() {

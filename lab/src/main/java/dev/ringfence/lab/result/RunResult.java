@@ -18,7 +18,9 @@ import java.util.List;
  * @param entries kernel entries by reason, most frequent first
  * @param cycles the workload's own cycles: instructions times {@code cyclesPerInstruction}
  * @param cyclesPerInstruction stated, with its source in {@code cyclesSource}
+ * @param ownFlushes what the kernel flushed of its own accord, which policies do not count
  * @param policies one for each policy of the run
+ * @param machines virtual machines that ran in the region of interest, and in each of its phases
  * @param leaks which attacks leak on the processor model under these policies
  * @param notes what a reader must know to read the figures right
  * @param manifest all that determines the run
@@ -37,11 +39,13 @@ public record RunResult(
     Range cycles,
     Range cyclesPerInstruction,
     String cyclesSource,
+    OwnFlushes ownFlushes,
     List<PolicyResult> policies,
+    List<VirtualMachine> machines,
     LeakMatrix leaks,
     List<String> notes,
     Manifest manifest) {
-  public static final int FORMAT = 4;
+  public static final int FORMAT = 5;
 
   /** The same result with what attacks came to, which is found out after the workload has run. */
   public RunResult with(LeakMatrix matrix) {
@@ -58,7 +62,9 @@ public record RunResult(
         cycles,
         cyclesPerInstruction,
         cyclesSource,
+        ownFlushes,
         policies,
+        machines,
         matrix,
         notes,
         manifest);
@@ -83,6 +89,21 @@ public record RunResult(
    */
   public record Kernel(
       String release, String banner, String commandLine, List<String> mitigations) {}
+
+  /**
+   * What the kernel flushed of its own accord: its own mitigations at work.
+   *
+   * @param counts of each kind that there was
+   * @param costItems what their cost consists of
+   * @param cost cycles of all
+   * @param share {@code cost} as a fraction of the workload's own cycles
+   */
+  public record OwnFlushes(
+      List<FlushCount> counts, List<PolicyResult.CostItem> costItems, Range cost, Range share) {
+    /** It flushed nothing. */
+    public static final OwnFlushes NONE =
+        new OwnFlushes(List.of(), List.of(), Range.NOTHING, Range.NOTHING);
+  }
 
   /**
    * Kernel entries of one reason.

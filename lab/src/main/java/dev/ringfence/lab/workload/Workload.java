@@ -69,7 +69,9 @@ public record Workload(
           "redis",
           "compile",
           "nginx",
-          "vm-exits");
+          "vm-exits",
+          "two-tenants",
+          "two-tenants-apart");
 
   /**
    * A name in the file that is looked up later.

@@ -10,16 +10,19 @@ import dev.ringfence.isolation.cost.CostModel;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
+import dev.ringfence.lab.result.FlushCount;
 import dev.ringfence.lab.result.Metric;
 import dev.ringfence.lab.result.MetricNames;
 import dev.ringfence.lab.result.PolicyResult;
 import dev.ringfence.lab.result.RunResult;
+import dev.ringfence.lab.result.VirtualMachine;
 import dev.ringfence.lab.run.BootSnapshots;
 import dev.ringfence.lab.run.GuestSession;
 import dev.ringfence.lab.workload.PreparedWorkload;
 import dev.ringfence.lab.workload.Workload;
 import dev.ringfence.lab.workload.WorkloadPreparation;
 import dev.ringfence.machine.Machine;
+import dev.ringfence.machine.translate.TranslationMode;
 import java.io.OutputStream;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -109,6 +112,21 @@ final class IsolationRunTest {
       command: vm-exits 200
       """;
 
+  private static final int ROUNDS = 30;
+
+  /** Two virtual machines that take turns, under each setting of KVM's own flush. */
+  private static final String TWO_TENANTS =
+      """
+      name: tenants
+      title: Two virtual machines
+      description: For tests.
+      modules: [kvm_intel]
+      programs: [two-tenants.c]
+      phases: [l1d-never, l1d-cond, l1d-always]
+      command: two-tenants %d
+      """
+          .formatted(ROUNDS);
+
   /** Nanoseconds; another length than that of a run's steps, because that must not matter. */
   private static final long STEP_WITHOUT_ISOLATION = 3_700_001;
 
@@ -187,7 +205,11 @@ final class IsolationRunTest {
   }
 
   private static String withoutIsolation(PreparedWorkload prepared) {
-    try (Machine machine = new Machine(prepared.configuration())) {
+    return withoutIsolation(prepared, TranslationMode.ON);
+  }
+
+  private static String withoutIsolation(PreparedWorkload prepared, TranslationMode mode) {
+    try (Machine machine = new Machine(prepared.configuration().withTranslation(mode))) {
       prepared.guest().loadInto(machine);
       OutputStream nowhere = OutputStream.nullOutputStream();
       GuestSession session =
@@ -232,6 +254,64 @@ final class IsolationRunTest {
     assertTrue(Math.abs(restricted - handled) < 20, restricted + " of " + handled);
     assertEquals(0, count(policy(result, "kpti").metrics(), "events.vm-exit-restricted"));
     assertEquals(withoutIsolation(prepared), guest(result));
+  }
+
+  @Test
+  void tenantsAreToldApartAndKvmFlushesAsItIsSet() {
+    PreparedWorkload prepared = prepare(TWO_TENANTS, null, Experiment.WITHOUT_MITIGATIONS);
+    RunResult result = run(prepared, Policy.builtIn(), true);
+    for (String tenant : List.of("tenant-a", "tenant-b")) {
+      for (String phase : prepared.workload().phases()) {
+        VirtualMachine machine = machine(result, tenant, phase);
+        assertEquals(8 * ROUNDS, exits(machine, "CPUID").count());
+        assertEquals(ROUNDS, exits(machine, "RDMSR").count());
+        assertEquals(ROUNDS, exits(machine, "HLT").handedOver());
+        // The last one says that the rounds are done.
+        assertEquals(ROUNDS + 1, exits(machine, "I/O instruction").handedOver());
+        assertEquals(
+            machine.all().count(),
+            machine.reasons().stream().mapToLong(VirtualMachine.Exits::count).sum());
+      }
+      // Documentation/admin-guide/hw-vuln/l1tf.rst: at no VM entry, at those after code that may
+      // have brought in secrets, at all of them. The first entry of a phase follows no exit in it.
+      long always = flushes(machine(result, tenant, "l1d-always"));
+      long entries = machine(result, tenant, "l1d-always").all().count();
+      assertEquals(0, flushes(machine(result, tenant, "l1d-never")));
+      assertTrue(Math.abs(entries - always) <= 1, always + " of " + entries);
+      long sometimes = flushes(machine(result, tenant, "l1d-cond"));
+      assertTrue(sometimes > ROUNDS && sometimes < always / 2, sometimes + " of " + always);
+    }
+    // The processor goes from one tenant to the other, which leaves the L1 data cache to be
+    // flushed.
+    long google =
+        machine(result, "tenant-a", "").all().policies().stream()
+            .filter(policy -> policy.policy().equals("google-2025"))
+            .mapToLong(policy -> policy.exits() + policy.exitsInUserMode())
+            .findFirst()
+            .orElseThrow();
+    assertTrue(google > ROUNDS, "exits of isolation: " + google);
+    assertEquals(withoutIsolation(prepared, TranslationMode.OFF), guest(result));
+  }
+
+  private static VirtualMachine machine(RunResult result, String process, String phase) {
+    return result.machines().stream()
+        .filter(machine -> machine.process().equals(process) && machine.phase().equals(phase))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static VirtualMachine.Exits exits(VirtualMachine machine, String reason) {
+    return machine.reasons().stream()
+        .filter(exits -> exits.reason().equals(reason))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static long flushes(VirtualMachine machine) {
+    return machine.all().ownFlushes().stream()
+        .filter(flush -> flush.event().equals("l1d-flush"))
+        .mapToLong(FlushCount::count)
+        .sum();
   }
 
   @Test

@@ -69,7 +69,7 @@ final class GuestProgramsTest {
     assertEquals(List.of("compiling ringfence-mark.c"), progress);
     Path other = folder.resolve("other");
     Files.createDirectories(other);
-    for (String name : List.of("marker.h", "ringfence-mark.c")) {
+    for (String name : List.of("marker.h", "virtual-machine.h", "ringfence-mark.c")) {
       Files.copy(SOURCES.resolve(name), other.resolve(name));
     }
     Path again = compiler("two", progress).compile(other.resolve("ringfence-mark.c"));

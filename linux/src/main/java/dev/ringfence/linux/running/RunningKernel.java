@@ -72,6 +72,7 @@ public final class RunningKernel {
       int pid,
       int tgid,
       int comm,
+      int leader,
       int mm,
       int activeMm,
       int stack,
@@ -85,6 +86,7 @@ public final class RunningKernel {
           types.offsetOf(name, "pid"),
           types.offsetOf(name, "tgid"),
           types.offsetOf(name, "comm"),
+          types.offsetOf(name, "group_leader"),
           types.offsetOf(name, "mm"),
           types.offsetOf(name, "active_mm"),
           types.offsetOf(name, "stack"),
@@ -320,6 +322,11 @@ public final class RunningKernel {
   /** Lowest address of a task's kernel stack. */
   public long stackOf(long taskAddress) {
     return memory.readLong(taskAddress + task.stack);
+  }
+
+  /** Address of the first thread of a task's process. */
+  public long leaderOf(long taskAddress) {
+    return memory.readLong(taskAddress + task.leader);
   }
 
   /** Reads a task. */

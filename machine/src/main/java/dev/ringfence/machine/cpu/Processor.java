@@ -93,6 +93,19 @@ public final class Processor implements ProcessorSignals, Stateful {
     return microarchitecture;
   }
 
+  /** Carries out a flush that software asks for. */
+  public void flush(Probe.Flush flush) {
+    switch (flush) {
+      case L1_DATA -> microarchitecture.flushL1Data();
+      case BRANCH_PREDICTIONS -> microarchitecture.barrierIndirectBranchPredictions();
+      case BUFFERS -> microarchitecture.clearBuffers();
+    }
+    Probe told = probe();
+    if (told != null) {
+      told.flushed(this, flush);
+    }
+  }
+
   /** Connects the silicon, which learns at once what software has restricted so far. */
   public void setMicroarchitecture(Microarchitecture silicon) {
     microarchitecture = silicon;

@@ -1,5 +1,6 @@
 package dev.ringfence.machine.cpu;
 
+import dev.ringfence.machine.probe.Probe;
 import java.util.function.Predicate;
 
 /**
@@ -74,7 +75,7 @@ final class SpeculationRegisters {
         (processor, value) -> {
           ModelSpecificRegisters.require((value & ~1L) == 0);
           if (value != 0) {
-            processor.microarchitecture().flushL1Data();
+            processor.flush(Probe.Flush.L1_DATA);
           }
         });
     ModelSpecificRegisters.add(
@@ -115,7 +116,7 @@ final class SpeculationRegisters {
   private static void barrier(Processor processor, long value) {
     ModelSpecificRegisters.require((value & ~definedBarriers(processor.model())) == 0);
     if ((value & IBPB) != 0) {
-      processor.microarchitecture().barrierIndirectBranchPredictions();
+      processor.flush(Probe.Flush.BRANCH_PREDICTIONS);
     } else if ((value & SBPB) != 0) {
       processor.microarchitecture().barrierIndirectBranchPredictionsSelectively();
     }

@@ -10,6 +10,7 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.cpu.StackAccess;
 import dev.ringfence.machine.decode.Instruction;
 import dev.ringfence.machine.decode.OperandDefinition;
+import dev.ringfence.machine.probe.Probe;
 import java.util.Map;
 
 /** Segment registers, descriptor tables, and questions about descriptors (SDM volume 2). */
@@ -188,7 +189,7 @@ final class SegmentLifters {
     if (write != 0 && i.isMemory()) {
       emitter.processorHelper((processor, operation) -> {
         if (processor.model().clearsBuffers()) {
-          processor.microarchitecture().clearBuffers();
+          processor.flush(Probe.Flush.BUFFERS);
         }
       });
     }

@@ -22,6 +22,16 @@ public interface Probe {
     NON_MASKABLE
   }
 
+  /** What software can have a processor empty at once. */
+  enum Flush {
+    /** The first-level data cache: IA32_FLUSH_CMD.L1D_FLUSH. */
+    L1_DATA,
+    /** Indirect branch predictions: IA32_PRED_CMD.IBPB. */
+    BRANCH_PREDICTIONS,
+    /** Store buffer, fill buffers and load ports: VERW with an operand in memory. */
+    BUFFERS
+  }
+
   /**
    * CPL fell from 3 to a lower one. RIP is at the first instruction of the kernel; the registers
    * are as the entry left them.
@@ -70,6 +80,9 @@ public interface Probe {
    * @param reason basic exit reason, of {@link dev.ringfence.machine.virtualization.ExitReason}
    */
   default void machineLeft(Processor processor, int reason) {}
+
+  /** Software had the processor empty a part of what architecture hides; it is done. */
+  default void flushed(Processor processor, Flush flush) {}
 
   /**
    * A program issued the marker instruction: CPUID with EAX = {@link Probes#MARKER_LEAF}.

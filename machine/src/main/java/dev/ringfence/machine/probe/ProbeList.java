@@ -63,6 +63,11 @@ record ProbeList(List<Probe> probes) implements Probe {
   }
 
   @Override
+  public void flushed(Processor processor, Flush flush) {
+    tell(probe -> probe.flushed(processor, flush));
+  }
+
+  @Override
   public void marked(Processor processor, int operation, long argument) {
     tell(probe -> probe.marked(processor, operation, argument));
   }

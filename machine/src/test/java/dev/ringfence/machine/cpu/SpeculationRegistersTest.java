@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.ringfence.machine.probe.Probe;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
@@ -184,6 +185,27 @@ class SpeculationRegistersTest {
     write(PRED_CMD, 1);
     refused(PRED_CMD, 0x80);
     assertEquals(List.of("barrier"), silicon.take());
+  }
+
+  @Test
+  void whoObservesTheProcessorHearsOfFlushes() {
+    on("skylake-server");
+    List<Probe.Flush> heard = new ArrayList<>();
+    f.processor.setProbe(
+        new Probe() {
+          @Override
+          public void flushed(Processor processor, Flush flush) {
+            heard.add(flush);
+          }
+        });
+    write(FLUSH_CMD, 1);
+    write(PRED_CMD, 1);
+    f.state.rip = CODE;
+    f.run(VERW_MEMORY);
+    write(FLUSH_CMD, 0);
+    refused(FLUSH_CMD, 2);
+    assertEquals(
+        List.of(Probe.Flush.L1_DATA, Probe.Flush.BRANCH_PREDICTIONS, Probe.Flush.BUFFERS), heard);
   }
 
   @Test
