@@ -10,6 +10,7 @@ import dev.ringfence.silicon.model.SiliconModel;
 import dev.ringfence.silicon.predict.BranchHistory;
 import dev.ringfence.silicon.predict.BranchKind;
 import dev.ringfence.silicon.predict.DirectionPredictor;
+import dev.ringfence.silicon.predict.PredictorMode;
 import dev.ringfence.silicon.predict.TargetPredictor;
 import java.util.concurrent.TimeUnit;
 import java.util.random.RandomGenerator;
@@ -142,8 +143,8 @@ public class SiliconStructuresBenchmark {
   @Benchmark
   public long indirectBranch() {
     long target = address() & 0x18 | 0x402000;
-    long predicted = targets.predict(BRANCH, 0, TargetPredictor.USER, history);
-    targets.update(BRANCH, target, BranchKind.INDIRECT_CALL, 0, TargetPredictor.USER, history);
+    long predicted = targets.predict(BRANCH, 0, PredictorMode.USER, history);
+    targets.update(BRANCH, target, BranchKind.INDIRECT_CALL, 0, PredictorMode.USER, history);
     history.taken(BRANCH, target);
     return predicted;
   }

@@ -108,11 +108,16 @@ public final class Core {
     return codeTranslations;
   }
 
-  /** Forgets the translations of a page, in an address space and global ones. */
-  public void forgetTranslation(long linear, int space) {
+  /**
+   * Forgets the translations of a page, in an address space and global ones.
+   *
+   * @param space number of the address space
+   * @param global number under which global ones are kept
+   */
+  public void forgetTranslation(long linear, int space, int global) {
     dataTranslations.forget(linear, space);
     codeTranslations.forget(linear, space);
-    dataTranslations.forget(linear, TranslationTimes.GLOBAL_SPACE);
+    dataTranslations.forget(linear, global);
   }
 
   /** Forgets all translations. */

@@ -36,6 +36,15 @@ final class ExtendedPageTables {
   private final long[] entryAddress = new long[4];
   private final long[] entryValue = new long[4];
 
+  /** Physical address of the entry that the last walk read last. */
+  long lastEntry;
+
+  /**
+   * Where the entry at which the last walk ended would lead if it were valid; -1 if that is not to
+   * a page.
+   */
+  long unusedFrame;
+
   /** The EPT pointer, or 0 if guest-physical addresses are physical ones. */
   long pointer;
 
@@ -95,6 +104,7 @@ final class ExtendedPageTables {
   /** Reads the entries. Returns how many, or 0 if one is not present or malformed. */
   private int find(long guestPhysical) {
     misconfigured = false;
+    unusedFrame = -1;
     permissions = PERMISSIONS;
     long table = pointer & ADDRESS;
     for (int level = 4; level >= 1; level--) {
@@ -103,19 +113,20 @@ final class ExtendedPageTables {
       long entry = memory.readLong(address);
       entryAddress[4 - level] = address;
       entryValue[4 - level] = entry;
+      lastEntry = address;
       permissions &= entry;
-      if ((entry & PERMISSIONS) == 0) {
-        permissions = 0;
-        return 0;
-      }
       boolean leaf = level == 1 || level < 4 && (entry & LARGE) != 0;
-      if (malformed(entry, level, leaf, shift)) {
-        misconfigured = true;
+      long target = entry & ADDRESS & -(1L << shift) | guestPhysical & (1L << shift) - 1;
+      boolean present = (entry & PERMISSIONS) != 0;
+      if (!present || malformed(entry, level, leaf, shift)) {
+        unusedFrame = leaf ? target : -1;
+        misconfigured = present;
+        permissions = present ? permissions : 0;
         return 0;
       }
       if (leaf) {
         pageBits = shift;
-        physical = entry & ADDRESS & -(1L << shift) | guestPhysical & (1L << shift) - 1;
+        physical = target;
         dirty = !marks() || (entry & DIRTY) != 0;
         return 5 - level;
       }

@@ -59,6 +59,18 @@ public final class PageWalker {
   private final long[] guestAddress = new long[4];
 
   /**
+   * Physical addresses of the last entries of extended page tables that were read for each entry,
+   * and for the page itself.
+   */
+  private final long[] extendedAddress = new long[5];
+
+  /**
+   * Where the entry at which the last walk ended would lead if it were valid; -1 if that is not to
+   * a page.
+   */
+  private long unusedFrame;
+
+  /**
    * @param memory that holds the tables
    * @param physicalAddressBits MAXPHYADDR; higher address bits of entries are reserved
    */
@@ -124,6 +136,11 @@ public final class PageWalker {
   /** Like {@link #walk} while paging is off, when linear addresses are guest-physical ones. */
   void walkUnpaged(long linear, int access, boolean asUser) {
     quiet = false;
+    unpaged(linear, asUser);
+    extend(linear, access);
+  }
+
+  private void unpaged(long linear, boolean asUser) {
     entries = 0;
     writable = true;
     user = asUser;
@@ -132,7 +149,13 @@ public final class PageWalker {
     dirty = true;
     frame = linear & ~0x3fffffffL;
     pageBits = 30;
-    extend(linear, access);
+  }
+
+  /** Like {@link #walkUnpaged}, but without effect. */
+  Finding examineUnpaged(long linear, int access, boolean asUser) {
+    quiet = true;
+    unpaged(linear, asUser);
+    return reached(linear, access) ? Finding.PERMITTED : Finding.NOT_PRESENT;
   }
 
   /** Takes the page that was found through the extended page tables, which may make it smaller. */
@@ -144,7 +167,11 @@ public final class PageWalker {
     } else if ((access & FETCH) != 0) {
       kind = ExtendedPageTables.FETCH;
     }
-    if (quiet ? !extended.examine(guestPhysical, kind) : !extended.walk(guestPhysical, kind)) {
+    boolean reaches =
+        quiet ? extended.examine(guestPhysical, kind) : extended.walk(guestPhysical, kind);
+    extendedAddress[entries] = extended.lastEntry;
+    if (!reaches) {
+      unusedFrame = extended.unusedFrame;
       int accessed = (access & WRITE) != 0 ? ExtendedPageTables.WRITE : kind;
       throw extended.exit(guestPhysical, accessed, linear, true);
     }
@@ -157,11 +184,18 @@ public final class PageWalker {
 
   /**
    * Physical address of an entry of the guest's tables, or -1 if a quiet walk does not reach it.
+   * Then {@link #entries} is how many entries have been read before.
    */
   private long entryAt(long guestPhysical, long linear) {
     if (extended.pointer == 0) {
       return guestPhysical;
     }
+    long address = extendedEntryAt(guestPhysical, linear);
+    extendedAddress[entries] = extended.lastEntry;
+    return address;
+  }
+
+  private long extendedEntryAt(long guestPhysical, long linear) {
     int access =
         extended.marks()
             ? ExtendedPageTables.READ | ExtendedPageTables.WRITE
@@ -249,9 +283,21 @@ public final class PageWalker {
     return entryAddress[index];
   }
 
-  /** Value of one of {@link #entries} when it was read. */
-  long entryValue(int index) {
-    return entryValue[index];
+  /**
+   * Physical address of the last entry of extended page tables that was read for one of {@link
+   * #entries}, or, behind these, for the page.
+   */
+  long extendedAddress(int index) {
+    return extendedAddress[index];
+  }
+
+  /**
+   * Where the entry at which the last walk ended without a translation would lead if it were valid:
+   * an entry of the tables that names a page, or, if these are complete, of the extended ones. -1
+   * if the walk ended elsewhere.
+   */
+  long unusedFrame() {
+    return unusedFrame;
   }
 
   /** Whether a permitted access sets an accessed or dirty bit after the last walk. */
@@ -286,13 +332,14 @@ public final class PageWalker {
    * Reads the entries. Returns how many, 0 if one is not present, -1 if one has reserved bits set.
    */
   private int find(ProcessorState state, long root, long linear, boolean noExecuteEnabled) {
+    entries = 0;
+    unusedFrame = -1;
     if (state.longMode()) {
       return find64(state, root & 0x000ffffffffff000L, linear, 4, noExecuteEnabled);
     }
     if ((state.cr4 & ControlBits.CR4_PAE) != 0) {
       long pointer = state.pageDirectoryPointers[(int) (linear >>> 30) & 3];
       if ((pointer & PTE_PRESENT) == 0) {
-        entries = 0;
         return 0;
       }
       return find64(state, pointer & 0x000ffffffffff000L, linear, 2, noExecuteEnabled);
@@ -324,10 +371,12 @@ public final class PageWalker {
       entryAddress[top - level] = address;
       entryValue[top - level] = entry;
       entries = top - level + 1;
+      boolean large = (entry & PTE_LARGE) != 0 && level > 1;
+      boolean leaf = large || level == 1;
+      unusedFrame = leaf ? unusedFrame(entry & 0x000ffffffffff000L, shift, linear) : -1;
       if ((entry & PTE_PRESENT) == 0) {
         return 0;
       }
-      boolean large = (entry & PTE_LARGE) != 0 && level > 1;
       long reserved = reservedAddress;
       if (large) {
         if (level > (state.longMode() ? 3 : 2)) {
@@ -342,7 +391,7 @@ public final class PageWalker {
       writable &= (entry & PTE_WRITABLE) != 0;
       user &= (entry & PTE_USER) != 0;
       noExecute |= (entry & PTE_NO_EXECUTE) != 0;
-      if (large || level == 1) {
+      if (leaf) {
         leaf(state, entry, shift, entry & 0x000ffffffffff000L & -(1L << shift));
         return top - level + 1;
       }
@@ -351,29 +400,36 @@ public final class PageWalker {
     throw new AssertionError("a walk ends at level 1");
   }
 
+  /** Where an entry that names a page leads, valid or not. */
+  private static long unusedFrame(long physical, int bits, long linear) {
+    return physical & -(1L << bits) | linear & (1L << bits) - 1;
+  }
+
   private int find32(ProcessorState state, long table, long linear) {
     noExecute = false;
     guestAddress[0] = table + ((linear >>> 22 & 1023) << 2);
     long address = entryAt(guestAddress[0], linear);
     if (address < 0) {
-      entries = 0;
       return 0;
     }
     long entry = memory.readInt(address) & 0xffffffffL;
     entryAddress[0] = address;
     entryValue[0] = entry;
     entries = 1;
+    boolean large = (entry & PTE_LARGE) != 0 && (state.cr4 & ControlBits.CR4_PSE) != 0;
+    long largePage = entry & 0xffc00000L | (entry >>> 13 & 0xff) << 32;
+    unusedFrame = large ? unusedFrame(largePage, 22, linear) : -1;
     if ((entry & PTE_PRESENT) == 0) {
       return 0;
     }
     writable = (entry & PTE_WRITABLE) != 0;
     user = (entry & PTE_USER) != 0;
-    if ((entry & PTE_LARGE) != 0 && (state.cr4 & ControlBits.CR4_PSE) != 0) {
+    if (large) {
       if ((entry & 1 << 21) != 0) {
-        return -1; // PSE-36 uses bits 20:13 for address bits 39:32; bit 21 is reserved (SDM table
-        // 4-4)
+        // PSE-36 uses bits 20:13 for address bits 39:32; bit 21 is reserved (SDM table 4-4).
+        return -1;
       }
-      leaf(state, entry, 22, entry & 0xffc00000L | (entry >>> 13 & 0xff) << 32);
+      leaf(state, entry, 22, largePage);
       return 1;
     }
     guestAddress[1] = (entry & 0xfffff000L) + ((linear >>> 12 & 1023) << 2);
@@ -385,6 +441,7 @@ public final class PageWalker {
     entryAddress[1] = address;
     entryValue[1] = entry;
     entries = 2;
+    unusedFrame = unusedFrame(entry & 0xfffff000L, 12, linear);
     if ((entry & PTE_PRESENT) == 0) {
       return 0;
     }

@@ -103,6 +103,7 @@ public final class TranslatedMemory implements LinearMemory {
   private final TranslationBuffer fetchBuffer = new TranslationBuffer(this::dropFast);
   private final TranslationSlots slots = new TranslationSlots(this::slotsExhausted);
   private int slot;
+  private int globalSlot = TranslationBuffer.GLOBAL;
   private @Nullable AddressSpaceView view;
   private boolean viewGuardsUserHalf;
   private final AddressSpaceView.Mapping mapping = new AddressSpaceView.Mapping();
@@ -239,6 +240,11 @@ public final class TranslatedMemory implements LinearMemory {
     return slot;
   }
 
+  /** Number under which pages are kept that all address spaces of the host, or the guest, have. */
+  public int globalSlot() {
+    return globalSlot;
+  }
+
   public void setWatcher(Watcher replacement) {
     watcher = replacement;
   }
@@ -303,9 +309,7 @@ public final class TranslatedMemory implements LinearMemory {
     long extended = slots.current().extended;
     walker.setExtended(extended);
     inspector.setExtended(extended);
-    int global = slots.global();
-    dataBuffer.setGlobal(global);
-    fetchBuffer.setGlobal(global);
+    globalChanged();
     contextChanged();
   }
 
@@ -336,10 +340,14 @@ public final class TranslatedMemory implements LinearMemory {
         | (state.efer & (ControlBits.EFER_NXE | ControlBits.EFER_LMA)) << 32;
   }
 
+  private void globalChanged() {
+    globalSlot = slots.global();
+    dataBuffer.setGlobal(globalSlot);
+    fetchBuffer.setGlobal(globalSlot);
+  }
+
   private void slotsExhausted() {
-    int global = slots.global();
-    dataBuffer.setGlobal(global);
-    fetchBuffer.setGlobal(global);
+    globalChanged();
     dataBuffer.clearButGlobal();
     fetchBuffer.clearButGlobal();
     clearFastTables();

@@ -88,10 +88,7 @@ public final class TranslationInspector {
   public Outcome inspect(long linear, int access) {
     walked = false;
     buffered = true;
-    if ((state.cr0 & ControlBits.CR0_PG) == 0) {
-      if (walker.isExtended()) {
-        return Outcome.NOT_PRESENT;
-      }
+    if ((state.cr0 & ControlBits.CR0_PG) == 0 && !walker.isExtended()) {
       physical = linear & 0xffffffffL;
       return Outcome.PERMITTED;
     }
@@ -113,7 +110,7 @@ public final class TranslationInspector {
   /** Like {@link #inspect}, but as if no translation had been kept: the tables are read. */
   public Outcome inspectTables(long linear, int access) {
     buffered = false;
-    if ((state.cr0 & ControlBits.CR0_PG) == 0
+    if ((state.cr0 & ControlBits.CR0_PG) == 0 && !walker.isExtended()
         || state.longMode() && !ProcessorState.canonical(linear)) {
       return inspect(linear, access);
     }
@@ -123,7 +120,9 @@ public final class TranslationInspector {
   private Outcome walk(long linear, int access, boolean asUser, boolean smapEnforced) {
     walked = true;
     PageWalker.Finding finding =
-        walker.examine(state, state.cr3, linear, access, asUser, smapEnforced);
+        (state.cr0 & ControlBits.CR0_PG) == 0
+            ? walker.examineUnpaged(linear, access, asUser)
+            : walker.examine(state, state.cr3, linear, access, asUser, smapEnforced);
     return switch (finding) {
       case NOT_PRESENT -> Outcome.NOT_PRESENT;
       case RESERVED -> Outcome.RESERVED;
@@ -185,8 +184,23 @@ public final class TranslationInspector {
     return walker.entryAddress(index);
   }
 
-  /** Value of an entry that was read. */
-  public long entryValue(int index) {
-    return walker.entryValue(index);
+  /**
+   * Physical address of the entry of extended page tables that gave the address of an entry, or,
+   * with the index behind the last one, of the page.
+   *
+   * @return -1 if guest-physical addresses are not translated
+   */
+  public long extendedEntryAddress(int index) {
+    return walked && walker.isExtended() ? walker.extendedAddress(index) : -1;
+  }
+
+  /**
+   * Where the entry at which the walk ended would lead if it were valid: its own address bits, not
+   * translated any further, and the offset of the access.
+   *
+   * @return a physical address, or -1 if the walk did not end at an entry that names a page
+   */
+  public long unusedFrame() {
+    return walked ? walker.unusedFrame() : -1;
   }
 }

@@ -243,6 +243,14 @@ public final class Vmx {
     return nonRoot ? tscOffset : 0;
   }
 
+  /**
+   * Whether entries and exits of the virtual machine that was entered last keep all translations
+   * (SDM section 29.4.3.1).
+   */
+  public boolean keepsTranslations() {
+    return secondary(Controls.ENABLE_VPID);
+  }
+
   /** Whether guest-physical addresses are translated. */
   boolean extendedPaging() {
     return secondary(Controls.ENABLE_EPT);

@@ -46,10 +46,10 @@ class TranslationInspectorTest {
   @Test
   void showsTheEntryThatEndedTheWalk() {
     bare.map(PAGE, 0x1234_5000, 0);
-    assertEquals(Outcome.NOT_PRESENT, inspector.inspect(PAGE, 0));
+    assertEquals(Outcome.NOT_PRESENT, inspector.inspect(PAGE + 0x678, 0));
     assertEquals(4, inspector.entries());
     assertEquals(bare.entryAddress(PAGE, 1), inspector.entryAddress(3));
-    assertEquals(0x1234_5000, inspector.entryValue(3));
+    assertEquals(0x1234_5678, inspector.unusedFrame());
   }
 
   @Test

@@ -19,9 +19,6 @@ public final class TranslationTimes {
   /** The second level has it. */
   public static final int SECOND_LEVEL = -1;
 
-  /** Number of the address space of pages that all address spaces have. */
-  public static final int GLOBAL_SPACE = 1023;
-
   private static final int PAGE_BITS = 12;
   private static final int TABLE_BITS = 9;
   private static final int LEVELS = 4;

@@ -1,5 +1,6 @@
 package dev.ringfence.silicon.execute;
 
+import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.operation.MicroOperation;
@@ -8,6 +9,7 @@ import dev.ringfence.silicon.model.Predictors;
 import dev.ringfence.silicon.predict.BranchHistory;
 import dev.ringfence.silicon.predict.BranchKind;
 import dev.ringfence.silicon.predict.DirectionPredictor;
+import dev.ringfence.silicon.predict.PredictorMode;
 import dev.ringfence.silicon.predict.TargetPredictor;
 
 /**
@@ -15,6 +17,7 @@ import dev.ringfence.silicon.predict.TargetPredictor;
  * followed where they differ, and then teaches the predictors.
  */
 final class BranchUnit {
+  private final Processor processor;
   private final ProcessorState state;
   private final int thread;
   private final Scoreboard board;
@@ -25,17 +28,18 @@ final class BranchUnit {
   private final BranchHistory history;
   private final boolean directTargetsMatter;
   private final Core core;
-  private int lastMode = TargetPredictor.SUPERVISOR;
+  private int lastMode = PredictorMode.SUPERVISOR;
   private long mispredictions;
 
   BranchUnit(
-      ProcessorState state,
+      Processor processor,
       Core core,
       int thread,
       Scoreboard board,
       WrongPath wrongPath,
       ReturnPrediction returns) {
-    this.state = state;
+    this.processor = processor;
+    this.state = processor.state();
     this.core = core;
     this.thread = thread;
     this.board = board;
@@ -59,7 +63,7 @@ final class BranchUnit {
   }
 
   private int mode() {
-    return state.cpl == 3 ? TargetPredictor.USER : TargetPredictor.SUPERVISOR;
+    return PredictorMode.of(processor.vmx().nonRoot(), state.cpl);
   }
 
   /**
@@ -70,7 +74,7 @@ final class BranchUnit {
   void modeMayHaveChanged() {
     int now = mode();
     if (now != lastMode
-        && now == TargetPredictor.SUPERVISOR
+        && PredictorMode.isSupervisor(now)
         && core.control(thread).branchHistoryApart()) {
       history.clear();
     }

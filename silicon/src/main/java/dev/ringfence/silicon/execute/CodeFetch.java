@@ -23,7 +23,7 @@ final class CodeFetch {
   private final TranslatedMemory memory;
   private final TranslationInspector inspector;
   private final int secondLevelLatency;
-  private final int walkStepLatency;
+  private final TableWalk walk;
 
   /** Where the model has them. */
   private final @Nullable PhantomBranches phantoms;
@@ -41,7 +41,7 @@ final class CodeFetch {
     this.memory = processor.memory();
     this.inspector = memory.inspector();
     this.secondLevelLatency = core.model().translation().l2Latency();
-    this.walkStepLatency = core.model().translation().walkStepLatency();
+    this.walk = new TableWalk(inspector, core);
   }
 
   /** Fetches a block; returns the cycles that are lost. */
@@ -81,12 +81,7 @@ final class CodeFetch {
       return secondLevelLatency;
     }
     inspector.inspectTables(linear, PageWalker.FETCH);
-    long cycles = secondLevelLatency;
-    int entries = inspector.entries();
-    for (int i = Math.max(0, entries - steps); i < entries; i++) {
-      cycles += walkStepLatency + caches.walk(inspector.entryAddress(i), now + cycles);
-    }
-    return cycles;
+    return walk.read(steps, now + secondLevelLatency) - now;
   }
 
   /** Forgets what was fetched last: caches or translations were emptied. */

@@ -60,9 +60,13 @@ public final class DetailedExecutor implements Executor {
   private final int assistLatency;
   private final int deviceLatency;
   private final int interruptLatency;
+  private final int exitLatency;
   private final int abortLatency;
 
   private @Nullable ProcessorException exception;
+
+  /** Whether a virtual machine ran when {@link #machineChanged} looked last. */
+  private boolean guest;
 
   /** The block that executes, for paths that start in it. */
   private Block block;
@@ -91,11 +95,11 @@ public final class DetailedExecutor implements Executor {
     this.path = new MemoryPath(processor, core, thread);
     this.stale = new StaleData(core, thread, physical, inspector);
     this.fetch = new CodeFetch(processor, core, thread);
-    ReturnPrediction returns = new ReturnPrediction(core, thread);
+    ReturnPrediction returns = new ReturnPrediction(processor, core, thread);
     this.wrongPath =
         new WrongPath(
             processor, core, thread, blocks, timedBlocks, board, path, stale, fetch, returns);
-    this.branches = new BranchUnit(state, core, thread, board, wrongPath, returns);
+    this.branches = new BranchUnit(processor, core, thread, board, wrongPath, returns);
     this.helperAccesses = new HelperAccesses(path, memory, physical, inspector, core);
     this.time = new ProcessorTime(processor, timeBase);
     Forwarding forwarding = core.model().forwarding();
@@ -104,7 +108,9 @@ public final class DetailedExecutor implements Executor {
     this.assistLatency = latencies.of("event");
     this.deviceLatency = latencies.of("port");
     this.interruptLatency = latencies.of("event");
+    this.exitLatency = latencies.of("vm-exit");
     this.abortLatency = latencies.of("transaction-abort");
+    this.guest = processor.vmx().nonRoot();
     board.restart(time.cycleOfProcessor());
   }
 
@@ -140,11 +146,30 @@ public final class DetailedExecutor implements Executor {
 
   @Override
   public void eventDelivered() {
-    board.drain(board.retired + interruptLatency + core.takeOwed(thread));
+    boolean exited = machineChanged() && !guest;
+    int latency = exited ? exitLatency : interruptLatency;
+    board.drain(board.retired + latency + core.takeOwed(thread));
     branches.modeMayHaveChanged();
-    if (state.code64()) {
+    if (!exited && state.code64()) {
       pushedFrame();
     }
+  }
+
+  /**
+   * Returns whether a virtual machine has been entered or left meanwhile. Neither empties caches,
+   * buffers or predictors, and translations only where they have no identifier (Intel, "L1 Terminal
+   * Fault" and "Microarchitectural Data Sampling", on virtual machine monitors).
+   */
+  private boolean machineChanged() {
+    if (processor.vmx().nonRoot() == guest) {
+      return false;
+    }
+    guest = !guest;
+    fetch.forget();
+    if (!processor.vmx().keepsTranslations()) {
+      core.forgetTranslations();
+    }
+    return true;
   }
 
   /** What the delivery of an event wrote to the stack is in the store buffer and the caches. */
@@ -816,7 +841,7 @@ public final class DetailedExecutor implements Executor {
   private void translationsMayGo(MicroOperation o, int kind, long before) {
     switch (kind) {
       case Kind.PAGE_TRANSLATION -> {
-        core.forgetTranslation(linear(state.r, o), (int) processor.memory().context >>> 2);
+        core.forgetTranslation(linear(state.r, o), (int) memory.context >>> 2, memory.globalSlot());
         fetch.forget();
       }
       case Kind.TRANSLATIONS -> {
@@ -840,6 +865,7 @@ public final class DetailedExecutor implements Executor {
     long modes = pagingModes();
     long done = helperAccesses.during(o, processor, start + latency);
     done += time.cycles(processor.time() - before) + core.takeOwed(thread);
+    machineChanged();
     branches.modeMayHaveChanged();
     for (int slot = Slot.RAX; slot <= Slot.R15; slot++) {
       board.ready[slot] = done;

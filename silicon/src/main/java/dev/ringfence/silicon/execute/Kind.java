@@ -64,7 +64,7 @@ final class Kind {
   /** A jump that ends a block without an instruction of its own. */
   static final int FALL_THROUGH = 18;
 
-  /** INVPCID: serializing, and translations go. */
+  /** INVPCID, INVEPT, INVVPID: serializing, and translations go. */
   static final int TRANSLATIONS = 19;
 
   /**
@@ -95,7 +95,7 @@ final class Kind {
       case "CLWB" -> WRITE_BACK_LINE;
       case "INVD", "WBINVD" -> FLUSH_CACHES;
       case "INVLPG" -> PAGE_TRANSLATION;
-      case "INVPCID" -> TRANSLATIONS;
+      case "INVPCID", "INVEPT", "INVVPID" -> TRANSLATIONS;
       case "MOV_CR" -> CONTROL_REGISTER;
       case "MOVNTI", "MOVNTDQ", "MOVNTPS", "MOVNTPD", "MOVNTQ" -> STREAMING_STORE;
       case "XBEGIN" -> TRANSACTION;
@@ -128,6 +128,13 @@ final class Kind {
           "OUTS",
           "HLT",
           "VERW",
+          "VMLAUNCH",
+          "VMRESUME",
+          "VMCALL",
+          "VMXON",
+          "VMXOFF",
+          "VMPTRLD",
+          "VMCLEAR",
           "CALLF",
           "JMPF",
           "RETF" ->

@@ -69,6 +69,7 @@ final class Latencies {
       case "MOV_CR" -> of("write-root");
       case "IN", "OUT", "INS", "OUTS" -> of("port");
       case "VERW" -> of("verify");
+      case "VMLAUNCH", "VMRESUME" -> of("vm-entry");
       default -> of("serialize");
     };
   }

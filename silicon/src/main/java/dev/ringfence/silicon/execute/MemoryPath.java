@@ -41,7 +41,7 @@ final class MemoryPath {
   private final FillBuffers fillBuffers;
   private final TranslationTimes translations;
   private final int secondLevelLatency;
-  private final int walkStepLatency;
+  private final TableWalk walk;
   private final int forwardLatency;
   private final int firstLevelLatency;
 
@@ -64,7 +64,7 @@ final class MemoryPath {
     this.fillBuffers = core.fillBuffers();
     this.translations = core.dataTranslations();
     this.secondLevelLatency = core.model().translation().l2Latency();
-    this.walkStepLatency = core.model().translation().walkStepLatency();
+    this.walk = new TableWalk(inspector, core);
     this.forwardLatency = core.model().pipeline().storeForwardLatency();
     this.firstLevelLatency = caches.latency(CoreCaches.L1);
   }
@@ -101,8 +101,7 @@ final class MemoryPath {
   /** Translates a data address that is mapped: returns when the physical address is known. */
   long translated(long linear, long now) {
     boolean upper = linear < 0;
-    int space =
-        upper && upperHalfGlobal ? TranslationTimes.GLOBAL_SPACE : (int) memory.context >>> 2;
+    int space = upper && upperHalfGlobal ? memory.globalSlot() : (int) memory.context >>> 2;
     int steps = translations.translate(linear, space);
     if (steps == TranslationTimes.FIRST_LEVEL) {
       return now;
@@ -123,12 +122,7 @@ final class MemoryPath {
    * @param steps how many of the last entries have to be read
    */
   long walked(int steps, long now) {
-    long at = now + secondLevelLatency;
-    int entries = inspector.entries();
-    for (int i = Math.max(0, entries - steps); i < entries; i++) {
-      at += walkStepLatency + caches.walk(inspector.entryAddress(i), at);
-    }
-    return at;
+    return walk.read(steps, now + secondLevelLatency);
   }
 
   /**

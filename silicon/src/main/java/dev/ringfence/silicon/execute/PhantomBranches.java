@@ -1,7 +1,6 @@
 package dev.ringfence.silicon.execute;
 
 import dev.ringfence.machine.cpu.Processor;
-import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.interpret.Block;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.operation.MicroCode;
@@ -11,6 +10,7 @@ import dev.ringfence.machine.paging.TranslationInspector;
 import dev.ringfence.silicon.Core;
 import dev.ringfence.silicon.cache.CoreCaches;
 import dev.ringfence.silicon.predict.BranchKind;
+import dev.ringfence.silicon.predict.PredictorMode;
 import dev.ringfence.silicon.predict.ReturnStack;
 import dev.ringfence.silicon.predict.TargetPredictor;
 
@@ -31,7 +31,7 @@ final class PhantomBranches {
   private static final int PAGE_OFFSET = 0xfff;
   private static final long NO_PAGE = -1;
 
-  private final ProcessorState state;
+  private final Processor processor;
   private final TargetPredictor targets;
   private final ReturnStack stack;
   private final CoreCaches caches;
@@ -46,7 +46,7 @@ final class PhantomBranches {
   private long frame;
 
   PhantomBranches(Processor processor, Core core, int thread) {
-    this.state = processor.state();
+    this.processor = processor;
     this.targets = core.targets();
     this.stack = core.returnStack(thread);
     this.caches = core.caches();
@@ -64,7 +64,7 @@ final class PhantomBranches {
    * @return cycles that the front end loses
    */
   long fetched(Block block, long linear, long late) {
-    int mode = state.cpl == 3 ? TargetPredictor.USER : TargetPredictor.SUPERVISOR;
+    int mode = PredictorMode.of(processor.vmx().nonRoot(), processor.state().cpl);
     long lost = 0;
     for (int i = 0; i < block.instructions; i++) {
       long last = linear + block.offsets[i + 1] - 1;

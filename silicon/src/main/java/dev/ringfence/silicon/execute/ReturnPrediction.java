@@ -1,5 +1,6 @@
 package dev.ringfence.silicon.execute;
 
+import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.operation.MicroOperation;
@@ -8,6 +9,7 @@ import dev.ringfence.silicon.model.Predictors;
 import dev.ringfence.silicon.model.ReturnUnderflow;
 import dev.ringfence.silicon.predict.BranchHistory;
 import dev.ringfence.silicon.predict.BranchKind;
+import dev.ringfence.silicon.predict.PredictorMode;
 import dev.ringfence.silicon.predict.ReturnStack;
 import dev.ringfence.silicon.predict.TargetPredictor;
 
@@ -17,6 +19,7 @@ import dev.ringfence.silicon.predict.TargetPredictor;
  * since Skylake). Both are what Wikner and Razavi, "Retbleed" (2022), found.
  */
 final class ReturnPrediction {
+  private final Processor processor;
   private final Core core;
   private final ReturnStack stack;
   private final TargetPredictor targets;
@@ -25,8 +28,9 @@ final class ReturnPrediction {
   private final boolean targetsOnUnderflow;
   private boolean underflow;
 
-  ReturnPrediction(Core core, int thread) {
+  ReturnPrediction(Processor processor, Core core, int thread) {
     Predictors predictors = core.model().predictors();
+    this.processor = processor;
     this.core = core;
     this.stack = core.returnStack(thread);
     this.targets = core.targets();
@@ -48,7 +52,7 @@ final class ReturnPrediction {
    */
   long predict(ProcessorState state, MicroOperation o, BranchHistory history) {
     long branch = state.r[Slot.BLOCK_START] + o.nextOffset() - 1;
-    int mode = state.cpl == 3 ? TargetPredictor.USER : TargetPredictor.SUPERVISOR;
+    int mode = PredictorMode.of(processor.vmx().nonRoot(), state.cpl);
     underflow = stack.isEmpty();
     long remembered = stack.pop();
     if (targetsFirst) {
@@ -62,7 +66,7 @@ final class ReturnPrediction {
     }
     boolean alternate =
         targetsOnUnderflow
-            && !(mode == TargetPredictor.SUPERVISOR
+            && !(PredictorMode.isSupervisor(mode)
                 && core.control(thread).returnAlternateDisabled());
     return alternate ? targets.predict(branch, thread, mode, history) : TargetPredictor.NONE;
   }

@@ -24,7 +24,8 @@ import dev.ringfence.silicon.model.Forwarding;
  *       that a later attempt finds it;
  *   <li>the walk ended at an entry that is not present or has reserved bits: the line at the
  *       address that the entry's frame bits make, if the first level has it (Van Bulck et al.,
- *       "Foreshadow", 2018; Weisse et al., "Foreshadow-NG");
+ *       "Foreshadow", 2018; Weisse et al., "Foreshadow-NG"). In a virtual machine, too, that is a
+ *       physical address: it has not been through the extended page tables when the walk ends;
  *   <li>a store, drained or not, with the same page offset (Canella et al., "Fallout", 2019);
  *   <li>a fill buffer at the offset in its line (van Schaik et al., "RIDL", 2019; Schwarz et al.,
  *       "ZombieLoad", 2019); in turns with it, but only for loads of more than eight bytes or
@@ -32,10 +33,6 @@ import dev.ringfence.silicon.model.Forwarding;
  * </ol>
  */
 final class StaleData {
-  private static final int LEAF_ENTRIES = 4;
-  private static final long FRAME = 0x000f_ffff_ffff_f000L;
-  private static final long LARGE = 1 << 7;
-
   private final Core core;
   private final Forwarding forwarding;
   private final PhysicalMemory memory;
@@ -101,7 +98,7 @@ final class StaleData {
         tell(instruction, Way.DENIED, physical, bytes);
       }
       case NOT_PRESENT, RESERVED -> {
-        if (forwarding.terminalFaultUsesFrame() && ofFrame(linear, bytes, instruction)) {
+        if (forwarding.terminalFaultUsesFrame() && ofFrame(bytes, instruction)) {
           return true;
         }
       }
@@ -152,19 +149,9 @@ final class StaleData {
   }
 
   /** Only the entry that would have named the page counts: the last level's, or a large one. */
-  private boolean ofFrame(long linear, int bytes, long instruction) {
-    int entries = inspector.entries();
-    if (entries == 0) {
-      return false;
-    }
-    long entry = inspector.entryValue(entries - 1);
-    boolean large = (entry & LARGE) != 0 && entries < LEAF_ENTRIES;
-    if (entries < LEAF_ENTRIES && !large) {
-      return false;
-    }
-    long offsetMask = large ? (1L << 12 + 9 * (LEAF_ENTRIES - entries)) - 1 : 0xfff;
-    long physical = entry & FRAME & ~offsetMask | linear & offsetMask;
-    if (!memory.isRam(physical, bytes) || !firstLevel.contains(physical >>> 6)) {
+  private boolean ofFrame(int bytes, long instruction) {
+    long physical = inspector.unusedFrame();
+    if (physical < 0 || !memory.isRam(physical, bytes) || !firstLevel.contains(physical >>> 6)) {
       return false;
     }
     read(physical, bytes);

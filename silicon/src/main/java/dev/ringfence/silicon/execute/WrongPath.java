@@ -17,6 +17,7 @@ import dev.ringfence.machine.paging.TranslationInspector;
 import dev.ringfence.silicon.Core;
 import dev.ringfence.silicon.predict.BranchHistory;
 import dev.ringfence.silicon.predict.DirectionPredictor;
+import dev.ringfence.silicon.predict.PredictorMode;
 import dev.ringfence.silicon.predict.TargetPredictor;
 import org.jspecify.annotations.Nullable;
 
@@ -401,8 +402,9 @@ final class WrongPath {
           return LEFT;
         }
         if (kind == Kind.TIME_STAMP) {
-          r[Slot.RAX] = start + s.tscOffset & 0xffffffffL;
-          r[Slot.RDX] = start + s.tscOffset >>> 32;
+          long ticks = start + s.tscOffset + processor.vmx().timeStampOffset();
+          r[Slot.RAX] = ticks & 0xffffffffL;
+          r[Slot.RDX] = ticks >>> 32;
           level.ready[Slot.RAX] = finish;
           level.ready[Slot.RDX] = finish;
         }
@@ -682,7 +684,7 @@ final class WrongPath {
     long[] r = s.r;
     long branch = lastByte(level, o);
     boolean executes = start < squash;
-    int mode = s.cpl == 3 ? TargetPredictor.USER : TargetPredictor.SUPERVISOR;
+    int mode = PredictorMode.of(processor.vmx().nonRoot(), s.cpl);
     switch (o.code) {
       case MicroCode.JUMP -> {
         s.rip = r[Slot.BLOCK_START] + o.immediate;

@@ -49,6 +49,8 @@ public record Pipeline(
    *   <li>system-return: SYSRET, SYSEXIT
    *   <li>event: delivery of an interrupt or exception, without its memory accesses
    *   <li>interrupt-return: IRET
+   *   <li>vm-entry: VMLAUNCH, VMRESUME
+   *   <li>vm-exit: from the instruction or event that exits to the host's first instruction
    *   <li>transaction-abort: from XBEGIN to its fallback, if it aborts at once
    *   <li>port: IN, OUT, and accesses of devices in memory
    *   <li>string: start of a repeated string instruction
@@ -78,6 +80,8 @@ public record Pipeline(
           "system-return",
           "event",
           "interrupt-return",
+          "vm-entry",
+          "vm-exit",
           "transaction-abort",
           "port",
           "string",

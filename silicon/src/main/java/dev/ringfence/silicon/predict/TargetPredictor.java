@@ -23,11 +23,6 @@ public final class TargetPredictor {
   /** No prediction. Not a canonical address. */
   public static final long NONE = Long.MIN_VALUE;
 
-  /** Modes that an entry was trained in, and a prediction is made for. */
-  public static final int USER = 0;
-
-  public static final int SUPERVISOR = 1;
-
   /** Of a line's 64 bytes, the bit of an address that tells its halves apart. */
   private static final int UPPER_HALF = 1 << 5;
 
@@ -37,7 +32,7 @@ public final class TargetPredictor {
   /** Bits of an entry's tag above those of its address. */
   private static final int MODE_SHIFT = 60;
 
-  private static final int THREAD_SHIFT = 61;
+  private static final int THREAD_SHIFT = 62;
   private static final int KIND_SHIFT = 56;
   private static final long ADDRESS_MASK = (1L << KIND_SHIFT) - 1;
 
@@ -96,7 +91,7 @@ public final class TargetPredictor {
    *
    * @param branch address of its last byte
    * @param thread logical processor
-   * @param mode {@link #USER} or {@link #SUPERVISOR}
+   * @param mode of {@link PredictorMode}
    * @return the target, or {@link #NONE}
    */
   public long predict(long branch, int thread, int mode, BranchHistory history) {
@@ -251,7 +246,7 @@ public final class TargetPredictor {
   }
 
   private static int mode(long tag) {
-    return (int) (tag >>> MODE_SHIFT) & 1;
+    return (int) (tag >>> MODE_SHIFT) & 3;
   }
 
   /** IA32_PRED_CMD.IBPB: nothing that was trained before decides a later prediction. */

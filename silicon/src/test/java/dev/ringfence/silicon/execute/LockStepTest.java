@@ -7,6 +7,7 @@ import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.silicon.Assembler;
 import dev.ringfence.silicon.Assembler.Label;
 import dev.ringfence.silicon.BareCore;
+import dev.ringfence.silicon.BareGuest;
 import dev.ringfence.silicon.TimeBase;
 import dev.ringfence.silicon.model.SiliconModel;
 import java.nio.ByteBuffer;
@@ -47,6 +48,43 @@ class LockStepTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"INSTRUCTIONS", "CYCLES"})
+  void randomProgramsOfVirtualMachinesComeToTheSame(TimeBase timeBase) {
+    for (int seed = 0; seed < PROGRAMS / 2; seed++) {
+      String without = outcomeOfGuest(seed, null, timeBase);
+      String with = outcomeOfGuest(seed, SiliconModel.load("skylake-server"), timeBase);
+      int number = seed;
+      assertEquals(without, with, () -> "program " + number);
+    }
+  }
+
+  private static String outcomeOfGuest(
+      int seed, @Nullable SiliconModel silicon, TimeBase timeBase) {
+    try (BareGuest guest = new BareGuest(silicon, timeBase)) {
+      BareCore bare = guest.host;
+      Random random = new Random(seed);
+      byte[] data = new byte[0x3000];
+      random.nextBytes(data);
+      bare.memory.write(BareGuest.MEMORY + BareGuest.DATA, data, 0, data.length);
+      // One page without its bits, one of the host's frames that is not there.
+      guest.map(BareGuest.DATA, BareGuest.DATA | BareCore.PRESENT | BareCore.WRITABLE);
+      guest.map(BareGuest.DATA + 0x2000, BareGuest.DATA);
+      guest.place(program(random, BareGuest.DATA, seed % 2 == 1, true));
+      guest.run(new Assembler());
+      String time = timeBase == TimeBase.INSTRUCTIONS ? " time " + bare.processor.time() : "";
+      return "rip %x raised %d count %d%s cr2 %x registers %s memory %s"
+          .formatted(
+              guest.guestRip(),
+              guest.raised(),
+              bare.processor.instructions(),
+              time,
+              bare.state.cr2,
+              Arrays.toString(Arrays.copyOf(bare.state.r, Slot.ZERO)),
+              digest(bare));
+    }
+  }
+
   private static String outcome(int seed, @Nullable SiliconModel silicon, TimeBase timeBase) {
     try (BareCore bare = new BareCore(silicon, timeBase)) {
       Random random = new Random(seed);
@@ -58,9 +96,9 @@ class LockStepTest {
       bare.map(BareCore.USER + BareCore.DATA + 0x1000, BareCore.DATA + 0x1000, 5);
       bare.map(BareCore.USER + BareCore.DATA + 0x2000, BareCore.DATA, 6);
       if (seed % 2 == 0) {
-        bare.run(program(random, BareCore.DATA, false));
+        bare.run(program(random, BareCore.DATA, false, false));
       } else {
-        bare.runUser(program(random, BareCore.USER + BareCore.DATA, true));
+        bare.runUser(program(random, BareCore.USER + BareCore.DATA, true, false));
       }
       String time = timeBase == TimeBase.INSTRUCTIONS ? " time " + bare.processor.time() : "";
       assertTrue(bare.processor.instructions() > 0);
@@ -88,12 +126,17 @@ class LockStepTest {
     }
   }
 
-  /** A loop over random instructions, with branches that depend on data. */
-  private static Assembler program(Random random, long data, boolean user) {
+  /**
+   * A loop over random instructions, with branches that depend on data.
+   *
+   * @param faults whether it may leave its first page of data
+   * @param guest whether it runs in a virtual machine: then some instructions exit, and it ends by
+   *     halting
+   */
+  private static Assembler program(Random random, long data, boolean faults, boolean guest) {
     Assembler code = new Assembler();
     for (int base : BASES) {
-      // Kernel programs stay in their data; user programs meet all kinds of faults.
-      code.set(base, data + random.nextInt(user ? 0x2800 : 0x1000));
+      code.set(base, data + random.nextInt(faults ? 0x2800 : 0x1000));
     }
     for (int value : VALUES) {
       code.set(value, random.nextLong());
@@ -107,7 +150,7 @@ class LockStepTest {
       int from = VALUES[random.nextInt(VALUES.length)];
       int base = BASES[random.nextInt(BASES.length)];
       int offset = random.nextInt(0x400);
-      switch (random.nextInt(16)) {
+      switch (random.nextInt(guest ? 17 : 16)) {
         case 0 -> code.add(to, from);
         case 1 -> code.xor(to, from);
         case 2 -> code.subtract(to, from);
@@ -135,13 +178,14 @@ class LockStepTest {
           Label behind = new Label();
           code.call(callee).jump(behind).label(callee).add(to, from).giveBack().label(behind);
         }
-        default -> code.set(to, random.nextInt(100));
+        case 15 -> code.set(to, random.nextInt(100));
+        default -> code.bytes(0x0f, 0x01, 0xc1); // VMCALL
       }
     }
     if (skip != null) {
       code.label(skip);
     }
     code.addConstant(Assembler.RCX, -1).jumpIf(Assembler.NOT_EQUAL, again);
-    return user ? code.breakpoint() : code.halt();
+    return faults && !guest ? code.breakpoint() : code.halt();
   }
 }

@@ -1,8 +1,10 @@
 package dev.ringfence.silicon.predict;
 
+import static dev.ringfence.silicon.predict.PredictorMode.GUEST_SUPERVISOR;
+import static dev.ringfence.silicon.predict.PredictorMode.GUEST_USER;
+import static dev.ringfence.silicon.predict.PredictorMode.SUPERVISOR;
+import static dev.ringfence.silicon.predict.PredictorMode.USER;
 import static dev.ringfence.silicon.predict.TargetPredictor.NONE;
-import static dev.ringfence.silicon.predict.TargetPredictor.SUPERVISOR;
-import static dev.ringfence.silicon.predict.TargetPredictor.USER;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -102,6 +104,27 @@ final class TargetPredictorTest {
     train(predictor, alias(KERNEL_BRANCH, 31), GADGET, 0, USER);
     assertEquals(HANDLER, predict(predictor, KERNEL_BRANCH, 0, SUPERVISOR));
     assertEquals(GADGET, predict(predictor, alias(KERNEL_BRANCH, 31), 0, USER));
+  }
+
+  /**
+   * Intel, "Speculative Execution Side Channel Mitigations", predictor modes: a guest is less
+   * privileged than its host, and user mode than supervisor mode.
+   */
+  @Test
+  void whatAGuestTrainsIsNotForARestrictedHost() {
+    TargetPredictor predictor = predictor(ModeIsolation.IBRS);
+    train(predictor, KERNEL_BRANCH, GADGET, 0, GUEST_SUPERVISOR);
+    assertEquals(GADGET, predict(predictor, KERNEL_BRANCH, 0, USER), "IBRS is clear");
+    predictor.control(0, true, false);
+    assertEquals(NONE, predict(predictor, KERNEL_BRANCH, 0, SUPERVISOR));
+    assertEquals(NONE, predict(predictor, KERNEL_BRANCH, 0, USER));
+    assertEquals(GADGET, predict(predictor, KERNEL_BRANCH, 0, GUEST_USER));
+    TargetPredictor enhanced = predictor(ModeIsolation.ENHANCED_IBRS);
+    enhanced.control(0, true, false);
+    train(enhanced, KERNEL_BRANCH, GADGET, 0, GUEST_SUPERVISOR);
+    assertEquals(NONE, predict(enhanced, KERNEL_BRANCH, 0, GUEST_USER));
+    assertEquals(NONE, predict(enhanced, KERNEL_BRANCH, 0, SUPERVISOR));
+    assertEquals(GADGET, predict(enhanced, KERNEL_BRANCH, 0, GUEST_SUPERVISOR));
   }
 
   /**
