@@ -269,18 +269,8 @@ static void serve(int socket, int fd)
 {
 	for (;;) {
 		int client = accept(socket, NULL, NULL);
-		char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
-		struct iovec data = { .iov_base = &byte, .iov_len = 1 };
-		struct msghdr message = {
-			.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control),
-		};
-		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-		sendmsg(client, &message, 0);
+		send_descriptor(client, fd);
 		close(client);
 	}
 }

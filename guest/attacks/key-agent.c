@@ -2,12 +2,12 @@
  * Set-up program: an agent in the kernel that has a secret key, as programs have that sign or
  * pseudonymize what they trace.
  *
- *   key-agent --secret FILE
+ *   key-agent --event sys_exit|kvm_exit --secret FILE
  *
- * It is a BPF program that runs at the end of system calls. At the end of getpgid it copies the key
- * to a working area and hashes it. Prints the key's address in the kernel (--address), its physical
- * address (--physical), the address of the working area (--copy) and the number of the system call
- * (--call).
+ * It is a BPF program that copies the key to a working area and hashes it, whenever the kernel passes
+ * a tracepoint: at the end of the system call getpgid, or at each exit of a virtual machine. Prints
+ * the key's address in the kernel (--address), its physical address (--physical), the address of the
+ * working area (--copy), and the number of the system call (--call) if it is one.
  */
 #include "setup.h"
 
@@ -30,10 +30,11 @@ int main(int argc, char **argv)
 	struct bpf_insn program[256];
 	uint8_t *value;
 	uint64_t address;
-	int count = 0, size, map;
+	int count = 0, size, map, of_call;
 
-	if (argc != 3 || strcmp(argv[1], "--secret"))
-		errx(2, "expected --secret FILE");
+	if (argc != 5 || strcmp(argv[1], "--event") || strcmp(argv[3], "--secret"))
+		errx(2, "expected --event sys_exit|kvm_exit and --secret FILE");
+	of_call = !strcmp(argv[2], "sys_exit");
 	map = create_map(PAGE);
 	address = map_address(map);
 	value = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
@@ -41,7 +42,7 @@ int main(int argc, char **argv)
 		err(1, "mmap");
 	memset(value, 0, PAGE);
 	put_mark(value + KEY);
-	size = read_file(argv[2], value + KEY, MOST_BYTES);
+	size = read_file(argv[4], value + KEY, MOST_BYTES);
 
 	/* The tracepoint sys_exit has two arguments, the user's registers and the result. */
 	const struct bpf_insn which_call[] = {
@@ -53,11 +54,16 @@ int main(int argc, char **argv)
 		CALL(BPF_FUNC_probe_read_kernel),
 		LOAD(BPF_DW, BPF_REG_2, BPF_REG_10, -8),
 		MOVE_IMM(BPF_REG_0, 0),
-		JUMP_NOT_EQUAL_IMM(BPF_REG_2, SYSTEM_CALL, 2 + 3 * ((size + 7) / 8)),
-		MAP_ADDRESS(BPF_REG_1, map, 0),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_2, SYSTEM_CALL, 3 + 3 * ((size + 7) / 8)),
 	};
-	memcpy(program, which_call, sizeof(which_call));
-	count = sizeof(which_call) / sizeof(which_call[0]);
+	const struct bpf_insn use[] = { MOVE_IMM(BPF_REG_0, 0), MAP_ADDRESS(BPF_REG_1, map, 0) };
+
+	if (of_call) {
+		memcpy(program, which_call, sizeof(which_call));
+		count = sizeof(which_call) / sizeof(which_call[0]);
+	}
+	memcpy(program + count, use, sizeof(use));
+	count += sizeof(use) / sizeof(use[0]);
 	for (int i = 0; i < size; i += 8) {
 		program[count++] = LOAD(BPF_DW, BPF_REG_2, BPF_REG_1, KEY + i);
 		program[count++] = STORE(BPF_DW, BPF_REG_1, BPF_REG_2, COPY + i);
@@ -65,9 +71,10 @@ int main(int argc, char **argv)
 	}
 	program[count++] = EXIT();
 
-	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, program, count), "sys_exit");
-	printf("--address %#lx --physical %#lx --copy %#lx --call %d", address + KEY, physical_address(value + KEY),
-	       address + COPY, SYSTEM_CALL);
+	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, program, count), argv[2]);
+	printf("--address %#lx --physical %#lx --copy %#lx", address + KEY, physical_address(value + KEY), address + COPY);
+	if (of_call)
+		printf(" --call %d", SYSTEM_CALL);
 	munmap(value, PAGE);
 	to_background();
 	for (;;)

@@ -11,27 +11,16 @@
  */
 #include "setup.h"
 
-#include <emmintrin.h>
 #include <getopt.h>
 #include <sys/mman.h>
 
 #include "record.h"
-#include "service.h"
 
-enum { HEADER = 0x340 + MARK_BYTES, MOST_BYTES = 2048 };
+enum { MOST_BYTES = 2048 };
 
 static const char path[] = "/tmp/secret-service";
 
-/* The secret is behind a header, so no byte of it is the first of the page or of a line. */
 static uint8_t record[PAGE] __attribute__((aligned(PAGE)));
-
-/* Whether 16 bytes from a place on are all the guess, compared at once, as C libraries do it. */
-static int matches(const uint8_t *bytes, uint8_t guess)
-{
-	__m128i part = _mm_loadu_si128((const __m128i *)bytes);
-
-	return _mm_movemask_epi8(_mm_cmpeq_epi8(part, _mm_set1_epi8(guess))) == 0xffff;
-}
 
 /* Makes a file of the record, beside another file; returns it to be read. */
 static int write_record(const char *beside, int bytes)
@@ -45,18 +34,6 @@ static int write_record(const char *beside, int bytes)
 		err(1, "%s", name);
 	close(file);
 	return checked(open(name, O_RDONLY), name);
-}
-
-/* A pipe in the file system that everybody may use. */
-static int make_pipe(const char *service, const char *pipe)
-{
-	char name[256];
-
-	snprintf(name, sizeof(name), "%s.%s", service, pipe);
-	unlink(name);
-	checked(mkfifo(name, 0666), name);
-	checked(chmod(name, 0666), name);
-	return open_service(service, pipe);
 }
 
 int main(int argc, char **argv)

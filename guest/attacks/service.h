@@ -50,6 +50,24 @@ static inline int connect_to(const char *path, int type)
 	return fd;
 }
 
+/* Sends a descriptor to the other end of a socket. */
+static inline void send_descriptor(int socket, int fd)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	if (sendmsg(socket, &message, 0) < 0)
+		warn("descriptor");
+}
+
 /* A descriptor that the other end of a socket passes. */
 static inline int receive_descriptor(int socket)
 {

@@ -21,6 +21,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "service.h"
+
 enum { PAGE = 4096 };
 
 static inline long checked(long result, const char *what)
@@ -55,19 +57,68 @@ static inline int listen_at(const char *path, int type)
 	return fd;
 }
 
+/* Ends the line of options. */
+static inline void end_options(void)
+{
+	printf("\n");
+	fflush(stdout);
+}
+
+static inline void leave_terminal(void)
+{
+	int null = checked(open("/dev/null", O_RDWR), "/dev/null");
+
+	setsid();
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+}
+
 /* Ends the line of options and goes on in the background. */
 static inline void to_background(void)
 {
-	int null;
-
-	printf("\n");
-	fflush(stdout);
+	end_options();
 	if (checked(fork(), "fork"))
 		_exit(0);
-	setsid();
-	null = checked(open("/dev/null", O_RDWR), "/dev/null");
-	for (int fd = 0; fd < 3; fd++)
-		dup2(null, fd);
+	leave_terminal();
+}
+
+/*
+ * The same for what belongs to one process alone: goes on in a child, while this process waits until
+ * the child is ready, and ends. Returns what the child is to call ready with.
+ */
+static inline int begin_in_background(void)
+{
+	int pipes[2];
+	char byte;
+
+	checked(pipe(pipes), "pipe");
+	if (checked(fork(), "fork")) {
+		close(pipes[1]);
+		_exit(read(pipes[0], &byte, 1) == 1 ? 0 : 1);
+	}
+	close(pipes[0]);
+	return pipes[1];
+}
+
+static inline void ready(int waiting)
+{
+	end_options();
+	leave_terminal();
+	if (write(waiting, "", 1) != 1)
+		exit(1);
+	close(waiting);
+}
+
+/* A pipe of a service in the file system that everybody may use. */
+static inline int make_pipe(const char *service, const char *pipe)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s.%s", service, pipe);
+	unlink(name);
+	checked(mkfifo(name, 0666), name);
+	checked(chmod(name, 0666), name);
+	return open_service(service, pipe);
 }
 
 /* The frame behind a page of this process, which has been touched. */

@@ -37,6 +37,7 @@ import picocli.CommandLine.Spec;
       "Examples:",
       "  ringfence attack meltdown --mitigation none,linux-kpti,google-2025",
       "  ringfence attack --cpu skylake-server,zen4 --mitigation none,linux-default",
+      "  ringfence attack --from guest --mitigation none,linux-default,kvm-l1d-flush-always",
       "",
       "Attacks, mitigations and the format of attack.json: docs/attacks.md.",
       "Exit status 4 if a cell of the matrix is not what is published, 130 on Ctrl-C: cells that are",
@@ -45,8 +46,20 @@ import picocli.CommandLine.Spec;
 final class AttackCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
 
-  @Parameters(paramLabel = "NAME", arity = "0..*", description = "Attacks. Default: all.")
+  @Parameters(
+      paramLabel = "NAME",
+      arity = "0..*",
+      description = "Attacks. Default: all from there.")
   private List<String> names = new ArrayList<>();
+
+  @Option(
+      names = "--from",
+      paramLabel = "PLACE",
+      description = {
+        "What the attacker is: user, a process without privileges; guest, a tenant with a virtual",
+        "machine. Default: user."
+      })
+  private Attack.From from = Attack.From.USER;
 
   @Option(
       names = "--cpu",
@@ -79,7 +92,7 @@ final class AttackCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    List<Attack> attacks = AttackCatalog.shipped().choose(names);
+    List<Attack> attacks = AttackCatalog.shipped().choose(names, from);
     List<Mitigation> columns = MitigationCatalog.shipped().choose(mitigations);
     List<String> models =
         cpuModels.isEmpty() ? List.of(MachineConfiguration.DEFAULT_CPU_MODEL) : cpuModels;
@@ -89,7 +102,7 @@ final class AttackCommand implements Callable<Integer> {
     say("seed " + chosen);
     MatrixRunner runner =
         new MatrixRunner(
-            kernelOptions, freshOption.fresh(), spec.commandLine().getErr(), this::say);
+            kernelOptions, from, freshOption.fresh(), spec.commandLine().getErr(), this::say);
     List<LeakMatrix> matrices = new ArrayList<>();
     try (InterruptHook _ = new InterruptHook(runner::interrupt)) {
       for (String model : models) {

@@ -22,6 +22,7 @@ final class MatrixRunner {
   private static final long MEMORY = 128L << 20;
 
   private final KernelOptions kernel;
+  private final Attack.From from;
   private final boolean fresh;
   private final PrintWriter err;
   private final Consumer<String> say;
@@ -31,12 +32,19 @@ final class MatrixRunner {
   private volatile @Nullable AttackMatrix running;
 
   /**
+   * @param from where the attacks come from
    * @param fresh whether guests boot even if there are snapshots
    * @param err where progress goes
    * @param say takes lines about what happens
    */
-  MatrixRunner(KernelOptions kernel, boolean fresh, PrintWriter err, Consumer<String> say) {
+  MatrixRunner(
+      KernelOptions kernel,
+      Attack.From from,
+      boolean fresh,
+      PrintWriter err,
+      Consumer<String> say) {
     this.kernel = kernel;
+    this.from = from;
     this.fresh = fresh;
     this.err = err;
     this.say = say;
@@ -62,7 +70,7 @@ final class MatrixRunner {
     if (prepared == null) {
       prepared =
           new AttackPreparation(cache, new GuestPreparation(cache, say), say)
-              .prepare(AttackCatalog.shipped(), kernel.kernel(), kernel.append());
+              .prepare(AttackCatalog.shipped(), from, kernel.kernel(), kernel.append());
       guest = prepared;
     }
     return prepared;

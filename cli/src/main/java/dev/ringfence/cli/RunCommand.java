@@ -2,6 +2,7 @@ package dev.ringfence.cli;
 
 import dev.ringfence.isolation.cost.CostModel;
 import dev.ringfence.isolation.policy.Policy;
+import dev.ringfence.lab.attack.Attack;
 import dev.ringfence.lab.experiment.Experiment;
 import dev.ringfence.lab.experiment.IsolationRun;
 import dev.ringfence.lab.guest.GuestCache;
@@ -205,6 +206,7 @@ final class RunCommand implements Callable<Integer> {
     MatrixRunner runner =
         new MatrixRunner(
             machineOptions.kernelOptions(),
+            Attack.From.USER,
             freshOption.fresh(),
             spec.commandLine().getErr(),
             this::say);

@@ -6,6 +6,7 @@ import java.util.List;
  * An attack program and what it is for.
  *
  * @param name small letters, digits and hyphens
+ * @param from what the attacker is
  * @param title one line
  * @param description for the reader of a report
  * @param vulnerability the property of a processor that it needs, for people
@@ -18,6 +19,7 @@ import java.util.List;
  */
 public record Attack(
     String name,
+    From from,
     String title,
     String description,
     String vulnerability,
@@ -27,6 +29,18 @@ public record Attack(
     int bytes,
     long budget,
     List<String> sources) {
+  /** Where an attacker's code runs. */
+  public enum From {
+    /** A process without privileges. */
+    USER,
+
+    /**
+     * The kernel of a virtual machine, which a process without privileges has made by /dev/kvm: a
+     * tenant.
+     */
+    GUEST
+  }
+
   public Attack {
     targets = List.copyOf(targets);
     sources = List.copyOf(sources);
@@ -41,6 +55,7 @@ public record Attack(
   public Attack on(Target target) {
     return new Attack(
         name,
+        from,
         title,
         description,
         vulnerability,

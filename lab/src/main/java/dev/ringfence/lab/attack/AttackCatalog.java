@@ -35,6 +35,10 @@ public record AttackCatalog(
 
   private static final double MOST_MILLISECONDS = 100_000;
 
+  /** What an attack can come from, by the words of files and options. */
+  static final Map<String, Attack.From> FROM =
+      Map.of("user", Attack.From.USER, "guest", Attack.From.GUEST);
+
   private static final List<String> KEYS = List.of("programs", "targets", "attacks", "run");
   private static final String TARGET = "a target";
   private static final List<String> TARGET_KEYS = List.of("name", "title", "setup");
@@ -42,6 +46,7 @@ public record AttackCatalog(
   private static final List<String> ATTACK_KEYS =
       List.of(
           "name",
+          "from",
           "title",
           "description",
           "vulnerability",
@@ -121,6 +126,7 @@ public record AttackCatalog(
     }
     return new Attack(
         name(map.require("name")),
+        map.find("from").map(place -> place.oneOf(FROM)).orElse(Attack.From.USER),
         map.require("title").text(LONGEST_LINE),
         map.require("description").text(LONGEST_TEXT),
         map.require("vulnerability").text(LONGEST_LINE),
@@ -154,21 +160,34 @@ public record AttackCatalog(
     return attacks.stream().map(Attack::name).toList();
   }
 
+  /** Attacks from somewhere, in the order of the catalog. */
+  public List<Attack> from(Attack.From from) {
+    return attacks.stream().filter(attack -> attack.from() == from).toList();
+  }
+
   /**
    * Attacks by name, in the order of the catalog.
    *
-   * @param wanted names; none for all
+   * @param wanted names; none for all that come from there
+   * @param from where they are to come from
    * @throws BadInputException if there is none of a name; names the nearest
    */
-  public List<Attack> choose(Collection<String> wanted) {
+  public List<Attack> choose(Collection<String> wanted, Attack.From from) {
+    List<Attack> candidates = from(from);
+    List<String> known = candidates.stream().map(Attack::name).toList();
     for (String name : wanted) {
-      if (!names().contains(name)) {
+      if (!known.contains(name)) {
         throw new BadInputException(
-            "attack %s: expected one of %s, found none of that name%s"
-                .formatted(name, String.join(", ", names()), NearestNames.hint(name, names())));
+            "attack %s: expected one of %s, found %s"
+                .formatted(
+                    name,
+                    String.join(", ", known),
+                    names().contains(name)
+                        ? "one that comes from elsewhere; see --from"
+                        : "none of that name" + NearestNames.hint(name, known)));
       }
     }
-    return attacks.stream()
+    return candidates.stream()
         .filter(attack -> wanted.isEmpty() || wanted.contains(attack.name()))
         .toList();
   }

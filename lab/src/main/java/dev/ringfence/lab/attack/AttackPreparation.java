@@ -27,6 +27,9 @@ import org.jspecify.annotations.Nullable;
 public final class AttackPreparation {
   private static final String PROGRAM_FOLDER = "/usr/local/bin/";
 
+  /** The kernel's module for virtual machines; the processor models that have them are Intel's. */
+  private static final String HYPERVISOR = "kvm_intel";
+
   /** In the guest for its mark. */
   private static final String MARK_PROGRAM = "ringfence-mark.c";
 
@@ -97,6 +100,7 @@ public final class AttackPreparation {
           request.initrd(),
           request.packages(),
           request.overlays(),
+          request.modules(),
           command,
           (request.append() + " " + words).strip(),
           null,
@@ -109,11 +113,13 @@ public final class AttackPreparation {
    *
    * @param catalog whose programs belong to the guest: all of them, so that one boot serves all
    *     choices of attacks
+   * @param from where the attacks come from; for those from virtual machines the guest has KVM
    * @param kernel an image or a kernel's .deb; null for the one of the Debian release
    * @param append more for the command line of the kernel
    * @throws BadInputException if a program is not there or does not compile
    */
-  public AttackGuest prepare(AttackCatalog catalog, @Nullable Path kernel, String append) {
+  public AttackGuest prepare(
+      AttackCatalog catalog, Attack.From from, @Nullable Path kernel, String append) {
     Set<String> programs = new TreeSet<>(catalog.programs());
     catalog.attacks().forEach(attack -> programs.add(attack.program()));
     Compiler compiler = new Compiler(cache, progress);
@@ -135,6 +141,7 @@ public final class AttackPreparation {
             null,
             List.of(),
             List.of(Overlay.folder(cache, entries)),
+            from == Attack.From.GUEST ? List.of(HYPERVISOR) : List.of(),
             null,
             append,
             null,

@@ -51,7 +51,7 @@ final class AttackRun {
 
   /** The cell, if attack or mitigation do not apply to the processor; else it must be run. */
   Optional<Cell> withoutRun() {
-    String exempt = mitigation.notApplicable(processor);
+    String exempt = mitigation.notApplicable(processor, attack.from());
     if (exempt.isEmpty()
         && expectation != null
         && expectation.outcome() == Outcome.NOT_APPLICABLE) {

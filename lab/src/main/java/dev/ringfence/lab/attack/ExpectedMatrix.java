@@ -245,7 +245,7 @@ public final class ExpectedMatrix {
     if (group == null) {
       return Optional.empty();
     }
-    String exempt = mitigation.notApplicable(processor);
+    String exempt = mitigation.notApplicable(processor, attack.from());
     if (!exempt.isEmpty()) {
       return Optional.of(
           new Expectation(

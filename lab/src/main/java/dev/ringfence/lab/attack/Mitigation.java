@@ -33,14 +33,21 @@ public record Mitigation(
     List<Exemption> exemptions) {
 
   /**
-   * Processors to which a mitigation does not apply.
+   * Processors and attacks to which a mitigation does not apply.
    *
    * @param models names of processor models; empty for all
+   * @param from where the attacks come from; empty for all
    * @param reason for people
    */
-  public record Exemption(Set<String> models, String reason) {
+  public record Exemption(Set<String> models, Set<Attack.From> from, String reason) {
     public Exemption {
       models = Set.copyOf(models);
+      from = Set.copyOf(from);
+    }
+
+    private boolean covers(String model, Attack.From attacksFrom) {
+      return (models.isEmpty() || models.contains(model))
+          && (from.isEmpty() || from.contains(attacksFrom));
     }
   }
 
@@ -60,8 +67,8 @@ public record Mitigation(
     return String.join(" ", settings.values());
   }
 
-  /** Why it does not apply to a processor; empty if it does. */
-  String notApplicable(AttackedProcessor processor) {
+  /** Why it does not apply to attacks on a processor; empty if it does. */
+  String notApplicable(AttackedProcessor processor, Attack.From from) {
     if (leftOut != null
         && !leftOutOn.isEmpty()
         && Collections.disjoint(leftOutOn, processor.vulnerabilities())) {
@@ -69,8 +76,7 @@ public record Mitigation(
           .formatted(policyName());
     }
     return exemptions.stream()
-        .filter(
-            exemption -> exemption.models.isEmpty() || exemption.models.contains(processor.model()))
+        .filter(exemption -> exemption.covers(processor.model(), from))
         .map(Exemption::reason)
         .findFirst()
         .orElse("");

@@ -41,7 +41,7 @@ public final class MitigationCatalog {
   private static final List<String> MITIGATION_KEYS =
       List.of("name", "title", "kernel-default", "set", "not-applicable");
   private static final String EXEMPTION = "an exemption";
-  private static final List<String> EXEMPTION_KEYS = List.of("models", "reason");
+  private static final List<String> EXEMPTION_KEYS = List.of("models", "from", "reason");
   private static final int LONGEST = 400;
 
   private final Map<String, String> off;
@@ -117,7 +117,13 @@ public final class MitigationCatalog {
             models.add(model.text(LONGEST));
           }
         }
-        exemptions.add(new Mitigation.Exemption(models, entries.require("reason").text(LONGEST)));
+        Set<Attack.From> from =
+            entries
+                .find("from")
+                .map(place -> Set.of(place.oneOf(AttackCatalog.FROM)))
+                .orElse(Set.of());
+        exemptions.add(
+            new Mitigation.Exemption(models, from, entries.require("reason").text(LONGEST)));
       }
     }
     return new Mitigation(

@@ -23,9 +23,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What the silicon tells of a secret while an attack runs: transient loads that went for it, and
- * which structures hold bytes of it whenever the attacker is about to run in user mode. So a reader
- * sees whether the attack merely failed or there was nothing left for it, and which flush is
- * missing or needless. It looks only.
+ * which structures hold bytes of it whenever the attacker is about to run, in user mode or in its
+ * virtual machine. So a reader sees whether the attack merely failed or there was nothing left for
+ * it, and which flush is missing or needless. It looks only.
  */
 final class SecretEvidence implements AutoCloseable {
   /** Instructions that are listed, those with the most loads. */
@@ -46,9 +46,12 @@ final class SecretEvidence implements AutoCloseable {
       new Probe() {
         @Override
         public void kernelLeft(Processor processor) {
-          if (isAttacker(processor)) {
-            trace.look(BEFORE_ATTACKER);
-          }
+          look(processor);
+        }
+
+        @Override
+        public void machineEntered(Processor processor) {
+          look(processor);
         }
       };
 
@@ -70,6 +73,12 @@ final class SecretEvidence implements AutoCloseable {
     silicon.cores().forEach(core -> core.setTransientLoads(trace));
     // Behind the monitor's probe, so that what an enter flushes is flushed.
     machine.probes().add(observer);
+  }
+
+  private void look(Processor processor) {
+    if (isAttacker(processor)) {
+      trace.look(BEFORE_ATTACKER);
+    }
   }
 
   /** A task has the name of the program that it executes. */

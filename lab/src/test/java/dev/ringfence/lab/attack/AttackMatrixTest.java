@@ -127,7 +127,7 @@ final class AttackMatrixTest {
                 line -> {},
                 folder,
                 program -> List.of())
-            .prepare(catalog, null, ""),
+            .prepare(catalog, Attack.From.USER, null, ""),
         MachineConfiguration.of(128L << 20, 1),
         new BootSnapshots(new GuestCache(folder.resolve("cache")), false, "test", line -> {}),
         SEED,

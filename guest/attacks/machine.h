@@ -1,0 +1,246 @@
+/*
+ * A virtual machine on /dev/kvm whose kernel is this very program: a copy of its image at the same
+ * addresses, so that a function of the program can run inside, in 64-bit mode at CPL 0, on the
+ * copy's variables. Page tables, descriptor tables and the stack are beside it. Interrupts are off
+ * inside, and there is nothing of the C library that asks the system for anything.
+ *
+ *   machine_create(&machine)
+ *   machine_run(&machine, function)       runs a function inside until it returns
+ *   IN_MACHINE(&machine, variable)        pointer to the copy of a variable
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "fault.h"
+
+enum {
+	MACHINE_PAGE = 4096,
+	MACHINE_BYTES = 4 << 20,
+	/* Guest-physical addresses. */
+	MACHINE_DESCRIPTORS = 0x1000,
+	MACHINE_INTERRUPTS = 0x2000,
+	MACHINE_TASK_STATE = 0x3000,
+	MACHINE_FAULT_STACK = 0x8000,	/* ends of stacks */
+	MACHINE_STACK = 0x10000,
+	MACHINE_TABLES = 0x10000,	/* the root; others behind it */
+	MACHINE_TABLES_END = 0x3e000,
+	MACHINE_BUFFER = 0x3e000,	/* of 8 KiB, for a device */
+	MACHINE_IMAGE = 0x40000,
+	MACHINE_FREE = 0x180000,	/* behind the image: 2 MiB and more for any use */
+	MACHINE_CODE_SELECTOR = 8,
+	MACHINE_TASK_SELECTOR = 16,
+	FIRST_INTERRUPT_STACK = 0x24,	/* in the task state */
+	MACHINE_VECTORS = 32,
+	PAGE_FAULT = 14,
+	DONE_PORT = 0xe9,
+	PANIC_PORT = 0xea,
+	ENTRY_PRESENT = 1,
+	ENTRY_WRITABLE = 2,
+	ENTRY_ACCESSED_DIRTY = 0x60,
+};
+
+static const uint64_t entry_frame = 0x000ffffffffff000;
+
+struct machine {
+	uint8_t *memory;	/* what is guest-physical 0 */
+	int vcpu;
+	struct kvm_run *state;
+	uint64_t next_table;
+};
+
+/* Begin and end of the program's image, from the linker. */
+extern const uint8_t __executable_start[], _end[];
+
+#define MACHINE_OFFSET(address) (MACHINE_IMAGE + ((uintptr_t)(address) - (uintptr_t)__executable_start))
+#define IN_MACHINE(machine, variable) ((__typeof__(&(variable)))((machine)->memory + MACHINE_OFFSET(&(variable))))
+
+/*
+ * Handlers inside: a page fault goes on where the code that raised it has noted (RESUME_AT_9); all
+ * else tells the monitor. They have a stack of their own, because functions use what is below theirs.
+ */
+extern const uint8_t machine_page_fault[], machine_panic[];
+
+__asm__(".text\n"
+	"machine_page_fault:\n\t"
+	"cmpq $0, fault_resume(%rip)\n\t"
+	"je machine_panic\n\t"
+	"push %rax\n\t"			/* below error code, RIP, CS, RFLAGS, RSP */
+	"mov fault_resume(%rip), %rax\n\t"
+	"mov %rax, 16(%rsp)\n\t"
+	"mov fault_stack(%rip), %rax\n\t"
+	"mov %rax, 40(%rsp)\n\t"
+	"movq $0, fault_resume(%rip)\n\t"
+	"pop %rax\n\t"
+	"add $8, %rsp\n\t"
+	"iretq\n"
+	"machine_panic:\n\t"
+	"out %al, $0xea\n\t"
+	"jmp machine_panic\n");
+
+/* What runs inside next. */
+static void (*machine_task)(void);
+
+static __attribute__((noreturn, used)) void machine_loop(void)
+{
+	for (;;) {
+		machine_task();
+		__asm__ volatile("out %%al, %0" : : "i"(DONE_PORT) : "memory");
+	}
+}
+
+/* Has the processor exit to its host, which handles CPUID for every virtual machine and goes on. */
+static inline void exit_to_host(void)
+{
+	uint32_t leaf = 0, subleaf = 0;
+
+	__asm__ volatile("cpuid" : "+a"(leaf), "+c"(subleaf) : : "rbx", "rdx", "memory");
+}
+
+/* The last-level entry of an address inside, with the tables that lead to it. */
+static inline uint64_t *machine_entry(struct machine *machine, uint64_t linear)
+{
+	uint64_t table = MACHINE_TABLES;
+
+	for (int level = 3; level > 0; level--) {
+		uint64_t *entry = (uint64_t *)(machine->memory + table) + (linear >> (12 + 9 * level) & 511);
+
+		if (!*entry) {
+			if (machine->next_table == MACHINE_TABLES_END)
+				errx(1, "expected a program that few page tables can map");
+			*entry = machine->next_table | ENTRY_PRESENT | ENTRY_WRITABLE | ENTRY_ACCESSED_DIRTY;
+			machine->next_table += MACHINE_PAGE;
+		}
+		table = *entry & entry_frame;
+	}
+	return (uint64_t *)(machine->memory + table) + (linear >> 12 & 511);
+}
+
+static inline void machine_map(struct machine *machine, uint64_t linear, uint64_t physical)
+{
+	*machine_entry(machine, linear) = physical | ENTRY_PRESENT | ENTRY_WRITABLE | ENTRY_ACCESSED_DIRTY;
+}
+
+/*
+ * Makes the memory of a machine, with the image of this program and the tables that it needs.
+ *
+ * @param file of MACHINE_BYTES that is to be the memory, or -1
+ */
+static inline void machine_fill(struct machine *machine, int file)
+{
+	uint64_t image = (uintptr_t)__executable_start & entry_frame;
+	uint64_t bytes = (uintptr_t)_end - image;
+	int sharing = file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	uint64_t *interrupts;
+
+	machine->memory = mmap(NULL, MACHINE_BYTES, PROT_READ | PROT_WRITE, sharing | MAP_POPULATE, file, 0);
+	if (machine->memory == MAP_FAILED)
+		err(1, "mmap");
+	machine->next_table = MACHINE_TABLES + MACHINE_PAGE;
+	interrupts = (uint64_t *)(machine->memory + MACHINE_INTERRUPTS);
+	if (bytes > MACHINE_FREE - MACHINE_IMAGE)
+		errx(1, "expected an image of at most %d bytes, found %lu", MACHINE_FREE - MACHINE_IMAGE, bytes);
+	/* The image has holes, so it is copied by what is mapped. */
+	for (uint64_t page = 0; page < bytes; page += MACHINE_PAGE) {
+		if (!msync((void *)(image + page), MACHINE_PAGE, MS_ASYNC))
+			memcpy(machine->memory + MACHINE_IMAGE + page, (void *)(image + page), MACHINE_PAGE);
+		machine_map(machine, image + page, MACHINE_IMAGE + page);
+	}
+	for (uint64_t page = 0; page < MACHINE_IMAGE; page += MACHINE_PAGE)
+		machine_map(machine, page, page);
+	((uint64_t *)(machine->memory + MACHINE_DESCRIPTORS))[MACHINE_CODE_SELECTOR / 8] = 0x00af9b000000ffff;
+	for (int vector = 0; vector < MACHINE_VECTORS; vector++) {
+		uint64_t handler = (uintptr_t)(vector == PAGE_FAULT ? machine_page_fault : machine_panic);
+
+		interrupts[2 * vector] = (handler & 0xffff) | MACHINE_CODE_SELECTOR << 16 | 0x8e01ULL << 32
+			| (handler >> 16 & 0xffff) << 48;
+		interrupts[2 * vector + 1] = handler >> 32;
+	}
+	*(uint64_t *)(machine->memory + MACHINE_TASK_STATE + FIRST_INTERRUPT_STACK) = MACHINE_FAULT_STACK;
+}
+
+static inline void machine_registers(struct machine *machine, uint64_t begin)
+{
+	const struct kvm_segment code = {
+		.limit = ~0u, .selector = MACHINE_CODE_SELECTOR, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
+	};
+	const struct kvm_segment data = { .limit = ~0u, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1 };
+	const struct kvm_segment task = {
+		.base = MACHINE_TASK_STATE, .limit = 0x67, .selector = MACHINE_TASK_SELECTOR, .type = 11, .present = 1,
+	};
+	struct kvm_regs registers = {
+		.rip = begin, .rsp = MACHINE_STACK - 8, .rflags = 2,
+	};
+	struct kvm_sregs system;
+
+	if (ioctl(machine->vcpu, KVM_GET_SREGS, &system) < 0)
+		err(1, "KVM_GET_SREGS");
+	system.cs = code;
+	system.ds = system.es = system.fs = system.gs = system.ss = data;
+	system.tr = task;
+	system.gdt = (struct kvm_dtable){ .base = MACHINE_DESCRIPTORS, .limit = 2 * 8 - 1 };
+	system.idt = (struct kvm_dtable){ .base = MACHINE_INTERRUPTS, .limit = MACHINE_VECTORS * 16 - 1 };
+	system.cr0 = 0x80010033;	/* PG, WP, NE, ET, MP, PE */
+	system.cr3 = MACHINE_TABLES;
+	system.cr4 = 0x620;	/* OSXMMEXCPT, OSFXSR, PAE */
+	system.efer = 0xd00;	/* NXE, LMA, LME */
+	if (ioctl(machine->vcpu, KVM_SET_SREGS, &system) < 0)
+		err(1, "KVM_SET_SREGS");
+	if (ioctl(machine->vcpu, KVM_SET_REGS, &registers) < 0)
+		err(1, "KVM_SET_REGS");
+}
+
+/* Makes a machine of memory that has been filled; begin is the address inside of its first instruction. */
+static inline void machine_start(struct machine *machine, uint64_t begin)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
+	struct kvm_userspace_memory_region region = { .memory_size = MACHINE_BYTES };
+	int bytes;
+
+	if (vm < 0)
+		err(1, "/dev/kvm");
+	region.userspace_addr = (uintptr_t)machine->memory;
+	if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		err(1, "memory of the virtual machine");
+	machine->vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (machine->vcpu < 0 || bytes < 0)
+		err(1, "virtual processor");
+	machine->state = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, machine->vcpu, 0);
+	if (machine->state == MAP_FAILED)
+		err(1, "virtual processor");
+	machine_registers(machine, begin);
+}
+
+static inline void machine_create(struct machine *machine)
+{
+	machine_fill(machine, -1);
+	machine_start(machine, (uintptr_t)machine_loop);
+}
+
+/* Runs a function inside until it returns. */
+static inline void machine_run(struct machine *machine, void (*function)(void))
+{
+	const struct kvm_run *state = machine->state;
+
+	*IN_MACHINE(machine, machine_task) = function;
+	do {
+		if (ioctl(machine->vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
+			err(1, "KVM_RUN");
+		if (state->exit_reason != KVM_EXIT_IO && state->exit_reason != KVM_EXIT_INTR)
+			errx(1, "KVM_RUN: expected an exit for a port, found reason %u", state->exit_reason);
+		if (state->exit_reason == KVM_EXIT_IO && state->io.port != DONE_PORT)
+			errx(1, "expected code inside that raises no exception but page faults");
+	} while (state->exit_reason != KVM_EXIT_IO);
+}
+
+#endif
