@@ -369,6 +369,11 @@ public final class Machine implements AutoCloseable {
     return codeCache.overflows();
   }
 
+  /** How often code that was executed a few times only was dropped because there was too much. */
+  public long coldCodeDrops() {
+    return codeCache.coldDrops();
+  }
+
   public PhysicalMemory memory() {
     return memory;
   }

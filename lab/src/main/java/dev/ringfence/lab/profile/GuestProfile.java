@@ -54,11 +54,12 @@ public record GuestProfile(Profile profile, List<Profile.Function> functions) {
         String.format(
             Locale.ROOT,
             "beside the guest: %,d regions translated in %.2f s (%,d bytes of bytecode, %,d failed,"
-                + " all dropped %,d times), JVM compilers %.2f s, garbage collection %.2f s",
+                + " cold code dropped %,d times, all %,d times), JVM compilers %.2f s, garbage collection %.2f s",
             profile.translation().regions(),
             profile.translation().nanoseconds() / 1e9,
             profile.translation().bytes(),
             profile.translation().failures(),
+            profile.coldDrops(),
             profile.overflows(),
             profile.compilation() / 1e3,
             profile.collection() / 1e3));
@@ -113,6 +114,7 @@ public record GuestProfile(Profile profile, List<Profile.Function> functions) {
     root.put("translatedBytes", profile.translation().bytes());
     root.put("translationFailures", profile.translation().failures());
     root.put("codeOverflows", profile.overflows());
+    root.put("coldCodeDrops", profile.coldDrops());
     root.put("translationNanoseconds", profile.translation().nanoseconds());
     root.put("compilerMilliseconds", profile.compilation());
     root.put("collectionMilliseconds", profile.collection());

@@ -14,6 +14,9 @@ import org.jspecify.annotations.Nullable;
 public final class Block {
   private static final @Nullable Translation[] NONE = {};
 
+  /** Times that a block is interpreted before it is worth keeping when there is much code. */
+  private static final int WARM = 50;
+
   /** Offset of its first byte in its page. */
   final int offset;
 
@@ -88,6 +91,11 @@ public final class Block {
       return code.equals(other.code)
           && TranslatedCode.region(entry) == TranslatedCode.region(other.entry);
     }
+  }
+
+  /** Whether it has no translation and none is likely soon. */
+  boolean isCold() {
+    return translations.length == 0 && heat >= 0 && heat < WARM;
   }
 
   /** The translation for a processor, or null. */

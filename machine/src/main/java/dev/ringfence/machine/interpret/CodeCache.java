@@ -41,10 +41,12 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   private boolean exhausted;
 
   private long overflows;
+  private long coldDrops;
 
   /**
-   * What is kept before all is dropped. A drop costs the guest nothing but time; with a bound for
-   * the whole, no use of memory by the guest can make it much more expensive than that.
+   * What is kept before cold code is dropped, or all if that does not suffice. A drop costs the
+   * guest nothing but time; with a bound for the whole, no use of memory by the guest can make it
+   * much more expensive than that.
    *
    * @param heapBytes of decoded code, estimated. A guest of a few hundred pages of code has some 30
    *     MiB
@@ -133,11 +135,15 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
   }
 
   private void drop(int ramPage, CodePage page) {
+    remove(ramPage, page);
+    tellDropped();
+  }
+
+  private void remove(int ramPage, CodePage page) {
     page.invalidate();
     pages[ramPage] = null;
     heapBytes -= page.heapBytes();
     physical.setCodePage(ramPage, false);
-    tellDropped();
   }
 
   private void tellDropped() {
@@ -214,13 +220,44 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     return mostBytecode >= LEAST_BYTECODE;
   }
 
-  /** Drops all blocks if they exceed the limits. Nobody may be about to execute one. */
+  /** Drops blocks if they exceed the limits. Nobody may be about to execute one. */
   void trim() {
-    if (heapBytes > mostHeapBytes || bytecode > mostBytecode || exhausted) {
+    if (exhausted || bytecode > mostBytecode) {
       exhausted = false;
       overflows++;
       clear();
+    } else if (heapBytes > mostHeapBytes) {
+      dropCold();
+      if (heapBytes > mostHeapBytes / 4 * 3) {
+        overflows++;
+        clear();
+      }
     }
+  }
+
+  /**
+   * Drops what was executed a few times only. Of a compiler's millions of instructions most are
+   * like that, and they would take the translations of the others with them.
+   */
+  private void dropCold() {
+    coldDrops++;
+    for (int i = 0; i < pages.length; i++) {
+      CodePage page = pages[i];
+      if (page != null) {
+        heapBytes -= page.heapBytes();
+        page.dropCold();
+        heapBytes += page.heapBytes();
+        if (page.isEmpty()) {
+          remove(i, page);
+        }
+      }
+    }
+    tellDropped();
+  }
+
+  /** How often cold code was dropped because there was too much code. */
+  public long coldDrops() {
+    return coldDrops;
   }
 
   /** How often all code was dropped because there was too much of it. */

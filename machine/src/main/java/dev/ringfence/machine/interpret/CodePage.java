@@ -104,6 +104,42 @@ final class CodePage {
     }
   }
 
+  /** Drops the blocks that are cold. */
+  void dropCold() {
+    for (int mode = 0; mode < MODES; mode++) {
+      Block[] ofMode = blocks[mode];
+      boolean any = false;
+      for (int i = 0; ofMode != null && i < ofMode.length; i++) {
+        Block block = ofMode[i];
+        if (block != null && block.isCold()) {
+          block.valid = false;
+          ofMode[i] = null;
+          heapBytes -= block.heapBytes();
+        }
+        any |= ofMode[i] != null;
+      }
+      if (ofMode != null && !any) {
+        blocks[mode] = null;
+        heapBytes -= ARRAY_BYTES;
+      }
+    }
+  }
+
+  /** Whether no block has bytes in the page, as far as is known. */
+  boolean isEmpty() {
+    for (Block[] ofMode : blocks) {
+      if (ofMode != null) {
+        return false;
+      }
+    }
+    for (Block block : entering) {
+      if (block.valid) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /**
    * Drops the blocks that an instruction is in, and translations through which it may be executed:
    * those of all blocks that share a region with one of them.

@@ -17,6 +17,8 @@ import java.util.function.LongFunction;
  * @param places with samples, in no order
  * @param translation what was translated meanwhile, in the background or not
  * @param overflows how often all decoded and translated code was dropped because there was too much
+ * @param coldDrops how often code that was executed a few times only was dropped for the same
+ *     reason
  * @param compilation milliseconds that the JVM's compilers worked, on threads of their own
  * @param collection milliseconds of garbage collection
  */
@@ -27,6 +29,7 @@ public record Profile(
     List<Place> places,
     Translator.Counts translation,
     long overflows,
+    long coldDrops,
     long compilation,
     long collection) {
 

@@ -128,6 +128,7 @@ public final class Profiler {
         places,
         translation,
         machine.codeOverflows(),
+        machine.coldCodeDrops(),
         compilation() - firstCompilation,
         collection() - firstCollection);
   }
