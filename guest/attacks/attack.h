@@ -116,6 +116,17 @@ static inline void parse_options(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 }
 
+/* Marsaglia's xorshift. */
+static inline uint64_t next_random(void)
+{
+	static uint64_t random = 88172645463325252;
+
+	random ^= random << 13;
+	random ^= random >> 7;
+	random ^= random << 17;
+	return random;
+}
+
 /* How long an attack goes on with a byte. */
 struct patience {
 	int samples;	/* at most */

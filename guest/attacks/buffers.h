@@ -106,14 +106,22 @@ static inline void aim(int index)
 	memory_fence();
 }
 
-/* Recovers the secret's bytes in order, as each is needed for those behind it. */
+/*
+ * Recovers the secret's bytes in order, as each is needed for those behind it. What is behind one of
+ * which nothing was seen cannot be told.
+ */
 static inline void recover_in_order(int (*sample)(int index))
 {
 	if (options.bytes > MOST_FOUND)
 		errx(2, "expected --bytes up to %d", MOST_FOUND);
 	memset(found, MARK, KNOWN_BEFORE);
-	for (int i = 0; i < options.bytes; i++)
-		found[KNOWN_BEFORE + i] = recover_byte(i, sample, (struct patience){ .samples = 60, .lead = 2 }, 0);
+	for (int i = 0; i < options.bytes; i++) {
+		int value = recover_byte(i, sample, (struct patience){ .samples = 200, .lead = 2 }, 0);
+
+		if (value == NOTHING)
+			break;
+		found[KNOWN_BEFORE + i] = value;
+	}
 	printf("done\n");
 }
 

