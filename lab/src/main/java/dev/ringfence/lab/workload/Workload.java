@@ -26,6 +26,8 @@ import org.jspecify.annotations.Nullable;
  * @param modules of the kernel, loaded at boot with all that they depend on
  * @param programs C sources, each a program of one file
  * @param files that are laid over the packages
+ * @param innerGuest a guest of the guest's own, which {@code inner-guest} boots; null if it has
+ *     none
  * @param command what the guest's shell runs: set-up, warm-up, and between marks what is measured
  * @param phases names of the parts of the region of interest that are counted apart
  * @param append more for the command line of the kernel
@@ -44,6 +46,7 @@ public record Workload(
     List<Reference> modules,
     List<Reference> programs,
     List<GuestFile> files,
+    @Nullable InnerGuest innerGuest,
     String command,
     List<String> phases,
     String append,
@@ -71,7 +74,10 @@ public record Workload(
           "nginx",
           "vm-exits",
           "two-tenants",
-          "two-tenants-apart");
+          "two-tenants-apart",
+          "vm-boot",
+          "vm-redis",
+          "vm-fio");
 
   /**
    * A name in the file that is looked up later.
@@ -91,6 +97,28 @@ public record Workload(
    */
   public record GuestFile(
       String path, int mode, @Nullable String content, @Nullable String source, int line) {}
+
+  /**
+   * A guest within the guest: the same kernel, with a root file system of its own.
+   *
+   * @param packages Debian packages by name, or .deb files
+   * @param programs C sources, each a program of one file
+   * @param files that are laid over the packages
+   * @param command what its shell runs
+   * @param append more for the command line of its kernel
+   */
+  public record InnerGuest(
+      List<Reference> packages,
+      List<Reference> programs,
+      List<GuestFile> files,
+      String command,
+      String append) {
+    public InnerGuest {
+      packages = List.copyOf(packages);
+      programs = List.copyOf(programs);
+      files = List.copyOf(files);
+    }
+  }
 
   public Workload {
     packages = List.copyOf(packages);

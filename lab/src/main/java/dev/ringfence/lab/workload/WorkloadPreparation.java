@@ -1,5 +1,6 @@
 package dev.ringfence.lab.workload;
 
+import dev.ringfence.lab.guest.Assignment;
 import dev.ringfence.lab.guest.Compiler;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
@@ -21,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -39,6 +41,14 @@ public final class WorkloadPreparation {
   private static final String PHASES = "/etc/ringfence-phases";
 
   private static final String PROGRAM_FOLDER = "/usr/local/bin/";
+
+  /** Boots the inner guest, and what stands in the place of ringfence-mark within it. */
+  private static final String INNER_BOOT = "inner-guest.sh";
+
+  private static final String INNER_MARK = "inner-mark.sh";
+
+  /** Where {@link #INNER_BOOT} looks for what it boots. */
+  private static final String INNER_FOLDER = "/root/inner/";
 
   private static final long DEFAULT_MEMORY_BYTES = 512L << 20;
 
@@ -74,8 +84,8 @@ public final class WorkloadPreparation {
         new GuestRequest(
             kernel,
             null,
-            packages(workload),
-            List.of(overlay(workload)),
+            packages(workload, workload.packages()),
+            List.of(overlay(workload, kernel)),
             workload.modules().stream().map(Reference::name).toList(),
             workload.command(),
             (workload.append() + " " + append).strip(),
@@ -91,8 +101,11 @@ public final class WorkloadPreparation {
   }
 
   private BadInputException unknownPackage(Workload workload, UnknownPackageException unknown) {
+    Workload.InnerGuest inner = workload.innerGuest();
     int line =
-        workload.packages().stream()
+        Stream.concat(
+                workload.packages().stream(),
+                inner == null ? Stream.empty() : inner.packages().stream())
             .filter(reference -> reference.name().equals(unknown.packageName()))
             .mapToInt(Reference::line)
             .findFirst()
@@ -105,9 +118,9 @@ public final class WorkloadPreparation {
             .formatted(unknown.packageName(), unknown.hint()));
   }
 
-  private List<String> packages(Workload workload) {
+  private List<String> packages(Workload workload, List<Reference> wanted) {
     List<String> names = new ArrayList<>();
-    for (Reference reference : workload.packages()) {
+    for (Reference reference : wanted) {
       if (reference.name().endsWith(".deb")) {
         names.add(existing(workload, reference.name(), reference.line()).toString());
       } else {
@@ -138,7 +151,7 @@ public final class WorkloadPreparation {
   }
 
   /** The folder with programs and files. */
-  private Path overlay(Workload workload) {
+  private Path overlay(Workload workload, @Nullable Path kernel) {
     Map<String, Overlay.Entry> entries = new TreeMap<>();
     entries.put(
         PROGRAM_FOLDER + programName(MARK_PROGRAM),
@@ -150,7 +163,58 @@ public final class WorkloadPreparation {
               0644,
               (String.join("\n", workload.phases()) + "\n").getBytes(StandardCharsets.UTF_8)));
     }
-    for (Reference program : workload.programs()) {
+    addPrograms(workload, workload.programs(), entries);
+    addFiles(workload, workload.files(), entries);
+    if (workload.innerGuest() != null) {
+      addInnerGuest(workload, workload.innerGuest(), kernel, entries);
+    }
+    return Overlay.folder(cache, entries);
+  }
+
+  /**
+   * What {@code inner-guest} boots: kernel, initramfs, and what they are to be told. The inner
+   * guest has no marks of its own, as KVM answers its CPUID; what stands in their place asks the
+   * script.
+   */
+  private void addInnerGuest(
+      Workload workload,
+      Workload.InnerGuest inner,
+      @Nullable Path kernel,
+      Map<String, Overlay.Entry> entries) {
+    Map<String, Overlay.Entry> own = new TreeMap<>();
+    own.put(
+        PROGRAM_FOLDER + programName(MARK_PROGRAM),
+        new Overlay.Entry(0755, read(shipped.resolve(INNER_MARK))));
+    addPrograms(workload, inner.programs(), own);
+    addFiles(workload, inner.files(), own);
+    PreparedGuest prepared =
+        preparation.prepare(
+            new GuestRequest(
+                kernel,
+                null,
+                packages(workload, inner.packages()),
+                List.of(Overlay.folder(cache, own)),
+                List.of(),
+                inner.command(),
+                inner.append(),
+                null,
+                false));
+    Assignment assignment = Objects.requireNonNull(prepared.assignment(), "it has a command");
+    Map<String, byte[]> contents =
+        Map.of(
+            "vmlinuz", prepared.image().file().bytes(),
+            "initrd", prepared.initrds().getFirst().bytes(),
+            "command-line", prepared.commandLine().getBytes(StandardCharsets.UTF_8),
+            "assignment", assignment.toBytes());
+    contents.forEach(
+        (name, content) -> entries.put(INNER_FOLDER + name, new Overlay.Entry(0644, content)));
+    entries.put(
+        PROGRAM_FOLDER + "inner-guest", new Overlay.Entry(0755, read(shipped.resolve(INNER_BOOT))));
+  }
+
+  private void addPrograms(
+      Workload workload, List<Reference> programs, Map<String, Overlay.Entry> entries) {
+    for (Reference program : programs) {
       Path source = existing(workload, program.name(), program.line());
       add(
           workload,
@@ -159,14 +223,17 @@ public final class WorkloadPreparation {
           new Overlay.Entry(0755, read(compiler.compile(source))),
           program.line());
     }
-    for (GuestFile file : workload.files()) {
+  }
+
+  private void addFiles(
+      Workload workload, List<GuestFile> files, Map<String, Overlay.Entry> entries) {
+    for (GuestFile file : files) {
       byte[] content =
           file.content() != null
               ? file.content().getBytes(StandardCharsets.UTF_8)
               : read(existing(workload, String.valueOf(file.source()), file.line()));
       add(workload, entries, file.path(), new Overlay.Entry(file.mode(), content), file.line());
     }
-    return Overlay.folder(cache, entries);
   }
 
   private static void add(

@@ -44,6 +44,7 @@ final class WorkloadReader {
           "modules",
           "programs",
           "files",
+          "inner-guest",
           "command",
           "phases",
           "append",
@@ -51,6 +52,10 @@ final class WorkloadReader {
           "cpus",
           "disk",
           "maximum-instructions");
+
+  private static final String INNER_GUEST = "a guest within the guest";
+  private static final List<String> INNER_GUEST_KEYS =
+      List.of("packages", "programs", "files", "command", "append");
 
   private static final String FILE = "a file";
   private static final List<String> FILE_KEYS = List.of("path", "mode", "content", "source");
@@ -69,6 +74,7 @@ final class WorkloadReader {
         modules(map.find("modules")),
         programs(map.find("programs")),
         files(map.find("files")),
+        map.find("inner-guest").map(WorkloadReader::innerGuest).orElse(null),
         withoutZeros(map.require("command"), map.require("command").text(LONGEST_TEXT)),
         phases(map.find("phases")),
         map.find("append").map(WorkloadReader::line).orElse(""),
@@ -84,6 +90,17 @@ final class WorkloadReader {
         map.find("maximum-instructions")
             .map(node -> number(node, 1, Long.MAX_VALUE))
             .orElse(Workload.DEFAULT_MAXIMUM_INSTRUCTIONS));
+  }
+
+  private static Workload.InnerGuest innerGuest(YamlNode node) {
+    YamlNode.Entries map = node.entries(INNER_GUEST, INNER_GUEST_KEYS);
+    YamlNode command = map.require("command");
+    return new Workload.InnerGuest(
+        references(map.find("packages"), "packages"),
+        programs(map.find("programs")),
+        files(map.find("files")),
+        withoutZeros(command, command.text(LONGEST_TEXT)),
+        map.find("append").map(WorkloadReader::line).orElse(""));
   }
 
   private static String name(YamlNode node) {

@@ -112,7 +112,7 @@ final class IsolationRunTest {
       command: vm-exits 200
       """;
 
-  private static final int ROUNDS = 30;
+  private static final int ROUNDS = 12;
 
   /** Two virtual machines that take turns, under each setting of KVM's own flush. */
   private static final String TWO_TENANTS =

@@ -99,7 +99,7 @@ final class WorkloadTest {
     assertRefused("- a", "line 1: expected a workload, a mapping of keys to values, found a list");
     assertRefused(
         LEAST + "comand: x",
-        "line 5: expected a key of a workload (name, title, description, packages, modules, programs, files, command, phases, append, memory, cpus, disk, maximum-instructions), found comand; nearest: command");
+        "line 5: expected a key of a workload (name, title, description, packages, modules, programs, files, inner-guest, command, phases, append, memory, cpus, disk, maximum-instructions), found comand; nearest: command");
     assertRefused(
         "name: small\ntitle: T\ncommand: x",
         "line 1: expected a workload with a value for description, found none");
