@@ -508,6 +508,11 @@ public final class IsolationMonitor implements AutoCloseable {
       changeHands("freed", pfn, pages, new Provenance(PageKind.FREE, "", 0, false));
     }
 
+    @Override
+    public void reachedByMachine(long pfn, int pages) {
+      changeHands("reached by a virtual machine", pfn, pages, kernel.provenanceOfFrame(pfn));
+    }
+
     /** Takes a page out of restricted tables that turned out to be something sensitive. */
     private boolean isStillUnmarked(long frame) {
       Provenance now = kernel.provenanceOfFrame(frame);

@@ -47,7 +47,15 @@ public record Policy(
     Map<DomainClass, TaintRules> classes) {
 
   private static final List<String> BUILT_IN =
-      List.of("none", "google-2022", "google-2025", "google-2025-mermap", "oracle-kvm", "kpti");
+      List.of(
+          "none",
+          "google-2022",
+          "google-2025",
+          "google-2025-mermap",
+          "oracle-kvm",
+          "hyperclear",
+          "secret-hiding",
+          "kpti");
 
   public Policy {
     sources = List.copyOf(sources);

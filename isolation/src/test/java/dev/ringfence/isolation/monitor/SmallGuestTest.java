@@ -148,6 +148,15 @@ class SmallGuestTest {
         "oracle-kvm",
         "kernel-entry 8, enter-request 8, enter 6, relax 8, exit-fault 4, exit-interrupt 1, "
             + "cr3-write-keeping 11, fill-explicit 1");
+    // As google-2025, but it has no predictors to flush and keeps translations.
+    LOADS.put(
+        "hyperclear",
+        "kernel-entry 8, enter-request 8, enter 3, relax 8, exit-fault 2, cr3-write-keeping 5, "
+            + "fill-ahead 4");
+    // Filled: the page cache, too.
+    LOADS.put(
+        "secret-hiding",
+        "kernel-entry 8, enter-request 8, enter 1, relax 8, cr3-write-keeping 1, fill-ahead 5");
     // Filled: entry code and tables.
     LOADS.put(
         "kpti",

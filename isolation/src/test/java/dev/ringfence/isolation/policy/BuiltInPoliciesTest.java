@@ -28,7 +28,15 @@ final class BuiltInPoliciesTest {
   @Test
   void everyBuiltInPolicyLoadsUnderItsName() {
     assertEquals(
-        List.of("none", "google-2022", "google-2025", "google-2025-mermap", "oracle-kvm", "kpti"),
+        List.of(
+            "none",
+            "google-2022",
+            "google-2025",
+            "google-2025-mermap",
+            "oracle-kvm",
+            "hyperclear",
+            "secret-hiding",
+            "kpti"),
         Policy.builtIn());
     for (String name : Policy.builtIn()) {
       Policy policy = Policy.load(name);
@@ -142,6 +150,51 @@ final class BuiltInPoliciesTest {
         Disposition.SENSITIVE, mapping.page(kernel(PageKind.DATA, ""), List.of("secret", "other")));
     assertTrue(mapping.dependsOnSymbols(PageKind.DATA));
     assertFalse(mapping.dependsOnSymbols(PageKind.SLAB));
+  }
+
+  @Test
+  void hyperclearMapsAMachinesOwnMemoryAndFlushesBetweenDomains() {
+    Policy hyperclear = Policy.load("hyperclear");
+    CompiledMapping mapping = hyperclear.compile();
+    assertEquals(Disposition.LOCAL, mapping.disposition(user(PageKind.GUEST_MEMORY, ""), ""));
+    assertEquals(Disposition.SENSITIVE, mapping.disposition(user(PageKind.SHARED_MEMORY, "f"), ""));
+    assertEquals(
+        Disposition.NONSENSITIVE, mapping.disposition(kernel(PageKind.SLAB, "kmalloc-512"), ""));
+    assertEquals(OnContextSwitch.STAY, hyperclear.behaviour().onContextSwitch());
+    // Not between a machine and the process that runs it.
+    TaintRules kvm = hyperclear.taints(DomainClass.KVM);
+    assertEquals("kernel-data, other-mm-data", Taint.text(kvm.protectData()));
+    assertEquals("none", Taint.text(kvm.preventControl()));
+  }
+
+  @Test
+  void secretHidingHidesMemoryOfVirtualMachinesAndNothingElse() {
+    Policy policy = Policy.load("secret-hiding");
+    for (PageKind kind : PageKind.values()) {
+      assertEquals(
+          kind == PageKind.GUEST_MEMORY ? Disposition.SENSITIVE : Disposition.NONSENSITIVE,
+          policy.disposition(user(kind, "x"), ""),
+          kind.id());
+    }
+    assertEquals(FlushOperations.NONE, policy.flushes());
+  }
+
+  @Test
+  void structuresOfKvmAreMappedByThePoliciesThatWereMadeForIt() {
+    for (String name : List.of("google-2022", "oracle-kvm")) {
+      CompiledMapping mapping = Policy.load(name).compile();
+      for (Provenance page :
+          List.of(
+              kernel(PageKind.VMALLOC, "kvm_dev_ioctl"),
+              kernel(PageKind.SLAB, "kvm_vcpu"),
+              kernel(PageKind.MODULE, "kvm_intel"),
+              kernel(PageKind.KERNEL_ALLOCATION, "kvm_create_lapic"))) {
+        assertEquals(Disposition.NONSENSITIVE, mapping.disposition(page, ""), name + page.text());
+      }
+    }
+    assertEquals(
+        Disposition.LOCAL,
+        Policy.load("google-2022").disposition(user(PageKind.GUEST_MEMORY, ""), ""));
   }
 
   @Test

@@ -9,6 +9,7 @@ import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.memory.PhysicalMemory;
 import dev.ringfence.machine.probe.CodeProbe;
+import dev.ringfence.machine.probe.Probe;
 import dev.ringfence.machine.snapshot.SnapshotException;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
@@ -20,6 +21,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -50,6 +52,9 @@ public final class AllocationTracker implements AutoCloseable {
 
     /** Pages are about to be given back to the page allocator. */
     void freed(long pfn, int pages);
+
+    /** A virtual machine reached pages of its memory for the first time. */
+    default void reachedByMachine(long pfn, int pages) {}
   }
 
   private static final Listener NOBODY =
@@ -114,6 +119,17 @@ public final class AllocationTracker implements AutoCloseable {
 
   private final BitSet allocated;
   private final BitSet user;
+
+  /** RAM pages that a virtual machine has reached, with the process that ran it. */
+  private final Map<Integer, Long> guestPages = new HashMap<>();
+
+  private final Probe machines =
+      new Probe() {
+        @Override
+        public void machineReached(Processor processor, long address, long bytes) {
+          reached(processor, address, bytes);
+        }
+      };
 
   /** The latest call of a wrapper, by processor: its stack pointer and who called it. */
   private final long[] wrapperStack;
@@ -240,6 +256,7 @@ public final class AllocationTracker implements AutoCloseable {
     if (functions.allocateMany() != 0) {
       probe(functions.allocateMany(), this::enteredMany);
     }
+    kernel.machine().probes().add(machines);
     for (AllocatorFunctions.Code wrapper : functions.wrappers()) {
       probe(wrapper.start(), this::enteredWrapper);
     }
@@ -284,6 +301,12 @@ public final class AllocationTracker implements AutoCloseable {
     }
     out.writeInt(returns.size());
     returns.stream().sorted().forEach(out::writeLong);
+    out.writeInt(guestPages.size());
+    new TreeMap<>(guestPages)
+        .forEach((page, mm) -> {
+          out.writeInt(page);
+          out.writeLong(mm);
+        });
     out.flush();
     return new AllocationHistory(bytes.toByteArray());
   }
@@ -325,6 +348,12 @@ public final class AllocationTracker implements AutoCloseable {
     for (int i = 0; i < addresses; i++) {
       expectReturn(in.readLong());
     }
+    guestPages.clear();
+    int reached = in.readInt("pages of virtual machines", 0, siteOfPage.length);
+    for (int i = 0; i < reached; i++) {
+      int page = in.readInt("page of a virtual machine", 0, siteOfPage.length - 1);
+      guestPages.put(page, in.readLong());
+    }
   }
 
   private static PageKind kind(String name) {
@@ -353,6 +382,7 @@ public final class AllocationTracker implements AutoCloseable {
     for (long address : probed) {
       kernel.machine().probes().clearCodeProbe(address);
     }
+    kernel.machine().probes().remove(machines);
     probed.clear();
     returns.clear();
     requests.clear();
@@ -545,6 +575,7 @@ public final class AllocationTracker implements AutoCloseable {
         siteOfPage[page] = site;
         allocated.set(page);
         user.set(page, isUser);
+        guestPages.remove(page);
       }
     }
     listener.allocated(pfn, count, isUser, sites.get(site - 1).address());
@@ -656,9 +687,32 @@ public final class AllocationTracker implements AutoCloseable {
       int page = physical.ramPage(pfn + i << 12);
       if (page >= 0) {
         allocated.clear(page);
+        guestPages.remove(page);
       }
     }
     listener.freed(pfn, count);
+  }
+
+  private void reached(Processor processor, long address, long bytes) {
+    long first = address >>> 12;
+    long end = address + bytes >>> 12;
+    for (long pfn = first; pfn < end; pfn++) {
+      int page = ramPage(pfn);
+      if (page >= 0 && !guestPages.containsKey(page)) {
+        guestPages.put(page, kernel.mmOf(kernel.currentTask(processor.index())));
+        listener.reachedByMachine(pfn, 1);
+      }
+    }
+  }
+
+  /** Whether a virtual machine has reached a page since its latest allocation. */
+  public boolean isReachedByMachine(long pfn) {
+    return guestPages.containsKey(ramPage(pfn));
+  }
+
+  /** The process that ran the first virtual machine to reach a page; 0 if none has. */
+  long machineOwner(long pfn) {
+    return guestPages.getOrDefault(ramPage(pfn), 0L);
   }
 
   private int ramPage(long pfn) {

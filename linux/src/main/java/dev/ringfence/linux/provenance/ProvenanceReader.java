@@ -193,7 +193,11 @@ public final class ProvenanceReader {
     }
     long head = pages.head(pfn);
     PageKind marked = marked(head, head == pfn ? flags : pages.flags(head));
-    return marked != null ? marked : unmarked(pfn, head, page);
+    if (marked == null) {
+      return unmarked(pfn, head, page);
+    }
+    boolean memory = marked == PageKind.ANONYMOUS || marked == PageKind.SHARED_MEMORY;
+    return memory && tracker.isReachedByMachine(pfn) ? PageKind.GUEST_MEMORY : marked;
   }
 
   /** By the struct page of the first page of a compound page. */
@@ -295,6 +299,7 @@ public final class ProvenanceReader {
             ? owners.owner(mapping - MAPPING_ANONYMOUS, pages.index(head) + pfn - head, pfn << 12)
             : 0;
       }
+      case GUEST_MEMORY -> tracker.machineOwner(pfn);
       case PAGE_TABLE -> {
         // Only top tables know.
         long mm = pages.readLong(pfn, tableMm);
@@ -398,7 +403,7 @@ public final class ProvenanceReader {
     sum = 31 * sum + (types.isSlab(flags, type) ? pages.slabCache(head) : 0);
     sum = 31 * sum + (pages.references(head) == 0 ? 1 : 0);
     sum = 31 * sum + (pages.isReserved(flags) ? 1 : 0);
-    return 31 * sum + tracker.allocation(pfn);
+    return 31 * sum + tracker.allocation(pfn) + (tracker.isReachedByMachine(pfn) ? 1L << 40 : 0);
   }
 
   /**

@@ -118,6 +118,7 @@ public final class TranslatedMemory implements LinearMemory {
   private final long[][] fastTables = {readTable, writeTable, fetchTable};
   private final RestartInstruction restart = new RestartInstruction();
   private @Nullable Invalidations invalidations;
+  private @Nullable GuestPages guestPages;
   private @Nullable AccessListener accessListener;
   private Watcher watcher;
   private DeviceGate deviceGate = () -> {};
@@ -153,6 +154,11 @@ public final class TranslatedMemory implements LinearMemory {
   /** Sets who is told of the guest's invalidations, if anyone. */
   public void setInvalidations(@Nullable Invalidations listener) {
     invalidations = listener;
+  }
+
+  /** Sets who is told of memory that virtual machines reach, if anyone. */
+  public void setGuestPages(@Nullable GuestPages listener) {
+    guestPages = listener;
   }
 
   /** Lets the view be asked again for all pages that it did not admit for good. */
@@ -501,6 +507,9 @@ public final class TranslatedMemory implements LinearMemory {
       throw walker.fault(linear);
     }
     buffer(access).insert(linear, slot, walker);
+    if (guestPages != null && walker.isExtended()) {
+      guestPages.reached(walker.frame, 1L << walker.pageBits);
+    }
   }
 
   private void describe(long page, int bits, boolean writable, boolean user, boolean noExecute) {

@@ -70,7 +70,7 @@ public interface Probe {
 
   /**
    * VMLAUNCH or VMRESUME has entered a virtual machine. Until it is left, nothing that happens in
-   * it is told of.
+   * it is told of, but for the memory that it reaches.
    */
   default void machineEntered(Processor processor) {}
 
@@ -80,6 +80,15 @@ public interface Probe {
    * @param reason basic exit reason, of {@link dev.ringfence.machine.virtualization.ExitReason}
    */
   default void machineLeft(Processor processor, int reason) {}
+
+  /**
+   * A virtual machine is about to access a page of memory through extended page tables, by a
+   * translation that the processor did not have.
+   *
+   * @param physical address of the page
+   * @param bytes its size
+   */
+  default void machineReached(Processor processor, long physical, long bytes) {}
 
   /** Software had the processor empty a part of what architecture hides; it is done. */
   default void flushed(Processor processor, Flush flush) {}

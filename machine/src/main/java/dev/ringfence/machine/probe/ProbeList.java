@@ -63,6 +63,11 @@ record ProbeList(List<Probe> probes) implements Probe {
   }
 
   @Override
+  public void machineReached(Processor processor, long physical, long bytes) {
+    tell(probe -> probe.machineReached(processor, physical, bytes));
+  }
+
+  @Override
   public void flushed(Processor processor, Flush flush) {
     tell(probe -> probe.flushed(processor, flush));
   }

@@ -51,6 +51,12 @@ public final class Probes {
       processor.setProbe(told);
       processor
           .memory()
+          .setGuestPages(
+              told == null
+                  ? null
+                  : (physical, bytes) -> told.machineReached(processor, physical, bytes));
+      processor
+          .memory()
           .setInvalidations(
               told == null
                   ? null
