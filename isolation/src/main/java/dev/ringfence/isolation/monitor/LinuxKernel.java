@@ -39,6 +39,9 @@ public final class LinuxKernel implements KernelView {
   /** TASK_DEAD of include/linux/sched.h. */
   private static final int TASK_DEAD = 0x80;
 
+  /** What begins behind the last per-CPU variable of the image: room for allocations. */
+  private static final String DYNAMIC = "dynamic";
+
   /** Types of slab caches whose name is not that of the type, nor of the type and "_cache". */
   private static final Map<String, String> CACHE_TYPES =
       Map.ofEntries(
@@ -234,7 +237,11 @@ public final class LinuxKernel implements KernelView {
     for (int cpu = 0; cpu < kernel.machine().processors().size(); cpu++) {
       long offset = page - kernel.perCpu("__per_cpu_start", cpu);
       if (offset > -PageAddress.BYTES && offset < end.getAsLong() - first.getAsLong()) {
-        return symbolsBetween(first.getAsLong() + offset, PageAddress.BYTES);
+        List<String> names = symbolsBetween(first.getAsLong() + offset, PageAddress.BYTES);
+        if (offset + PageAddress.BYTES > end.getAsLong() - first.getAsLong()) {
+          names.add(DYNAMIC);
+        }
+        return names;
       }
     }
     return List.of();

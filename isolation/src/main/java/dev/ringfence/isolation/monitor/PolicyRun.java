@@ -298,6 +298,8 @@ public final class PolicyRun {
     ProcessorSide side = processors.get(processor);
     if (policy.isolates(DomainClass.KVM)) {
       enter(side, guestRoot, DomainClass.KVM);
+    } else {
+      countHandled(side);
     }
     side.round.end();
     side.counting.attributeTo(null);
@@ -313,9 +315,7 @@ public final class PolicyRun {
   }
 
   private void enter(ProcessorSide side, long guestRoot, DomainClass domainClass) {
-    if (side.round.handled()) {
-      side.counting.count(Event.VM_EXIT_RESTRICTED);
-    }
+    countHandled(side);
     side.counting.count(Event.ENTER_REQUEST);
     RestrictedSpace space = side.space;
     if (space == null
@@ -328,6 +328,13 @@ public final class PolicyRun {
     dropEphemeral(space);
     tables.shareLowerHalf(space.root, guestRoot);
     side.state.enter(space.domain);
+  }
+
+  /** The kernel has done its part of a VM exit, if it was at one. */
+  private static void countHandled(ProcessorSide side) {
+    if (side.round.handled()) {
+      side.counting.count(Event.VM_EXIT_RESTRICTED);
+    }
   }
 
   private static void judgeLatestExit(ProcessorSide side) {

@@ -52,6 +52,9 @@ public final class WorkloadPreparation {
 
   private static final long DEFAULT_MEMORY_BYTES = 512L << 20;
 
+  /** What QEMU wants beside the memory of its guest. */
+  private static final long QEMU_BYTES = 256L << 20;
+
   private final GuestCache cache;
   private final GuestPreparation preparation;
   private final Compiler compiler;
@@ -80,12 +83,14 @@ public final class WorkloadPreparation {
    */
   public PreparedWorkload prepare(
       Workload workload, @Nullable Path kernel, String append, boolean verbose) {
+    PreparedGuest inner =
+        workload.innerGuest() == null ? null : innerGuest(workload, workload.innerGuest(), kernel);
     GuestRequest request =
         new GuestRequest(
             kernel,
             null,
             packages(workload, workload.packages()),
-            List.of(overlay(workload, kernel)),
+            List.of(overlay(workload, inner)),
             workload.modules().stream().map(Reference::name).toList(),
             workload.command(),
             (workload.append() + " " + append).strip(),
@@ -97,7 +102,9 @@ public final class WorkloadPreparation {
     } catch (UnknownPackageException e) {
       throw unknownPackage(workload, e);
     }
-    return new PreparedWorkload(workload, request, guest, configuration(workload, guest));
+    long innerMemory = inner == null ? 0 : inner.memoryNeeded() + QEMU_BYTES;
+    return new PreparedWorkload(
+        workload, request, guest, configuration(workload, guest, innerMemory));
   }
 
   private BadInputException unknownPackage(Workload workload, UnknownPackageException unknown) {
@@ -130,10 +137,11 @@ public final class WorkloadPreparation {
     return names;
   }
 
-  private MachineConfiguration configuration(Workload workload, PreparedGuest guest) {
+  private MachineConfiguration configuration(
+      Workload workload, PreparedGuest guest, long innerMemory) {
     long memory = workload.memoryBytes();
     if (memory == 0) {
-      memory = Math.max(DEFAULT_MEMORY_BYTES, guest.memoryNeeded());
+      memory = Math.max(DEFAULT_MEMORY_BYTES, guest.memoryNeeded()) + innerMemory;
     } else if (memory < guest.memoryNeeded()) {
       throw new BadInputException(
           "%s: memory: expected at least %dM for an initramfs that unpacks to %d MiB, found %dM"
@@ -151,7 +159,7 @@ public final class WorkloadPreparation {
   }
 
   /** The folder with programs and files. */
-  private Path overlay(Workload workload, @Nullable Path kernel) {
+  private Path overlay(Workload workload, @Nullable PreparedGuest inner) {
     Map<String, Overlay.Entry> entries = new TreeMap<>();
     entries.put(
         PROGRAM_FOLDER + programName(MARK_PROGRAM),
@@ -165,47 +173,52 @@ public final class WorkloadPreparation {
     }
     addPrograms(workload, workload.programs(), entries);
     addFiles(workload, workload.files(), entries);
-    if (workload.innerGuest() != null) {
-      addInnerGuest(workload, workload.innerGuest(), kernel, entries);
+    if (inner != null) {
+      addInnerGuest(inner, entries);
     }
     return Overlay.folder(cache, entries);
   }
 
   /**
-   * What {@code inner-guest} boots: kernel, initramfs, and what they are to be told. The inner
-   * guest has no marks of its own, as KVM answers its CPUID; what stands in their place asks the
-   * script.
+   * The guest within. It has no marks of its own, as KVM answers its CPUID; what stands in their
+   * place asks the script that boots it.
    */
-  private void addInnerGuest(
-      Workload workload,
-      Workload.InnerGuest inner,
-      @Nullable Path kernel,
-      Map<String, Overlay.Entry> entries) {
+  private PreparedGuest innerGuest(
+      Workload workload, Workload.InnerGuest inner, @Nullable Path kernel) {
     Map<String, Overlay.Entry> own = new TreeMap<>();
     own.put(
         PROGRAM_FOLDER + programName(MARK_PROGRAM),
         new Overlay.Entry(0755, read(shipped.resolve(INNER_MARK))));
     addPrograms(workload, inner.programs(), own);
     addFiles(workload, inner.files(), own);
-    PreparedGuest prepared =
-        preparation.prepare(
-            new GuestRequest(
-                kernel,
-                null,
-                packages(workload, inner.packages()),
-                List.of(Overlay.folder(cache, own)),
-                List.of(),
-                inner.command(),
-                inner.append(),
-                null,
-                false));
-    Assignment assignment = Objects.requireNonNull(prepared.assignment(), "it has a command");
+    try {
+      return preparation.prepare(
+          new GuestRequest(
+              kernel,
+              null,
+              packages(workload, inner.packages()),
+              List.of(Overlay.folder(cache, own)),
+              List.of(),
+              inner.command(),
+              inner.append(),
+              null,
+              false));
+    } catch (UnknownPackageException e) {
+      throw unknownPackage(workload, e);
+    }
+  }
+
+  /** What {@code inner-guest} boots: kernel, initramfs, and what they are to be told. */
+  private void addInnerGuest(PreparedGuest inner, Map<String, Overlay.Entry> entries) {
+    Assignment assignment = Objects.requireNonNull(inner.assignment(), "it has a command");
     Map<String, byte[]> contents =
         Map.of(
-            "vmlinuz", prepared.image().file().bytes(),
-            "initrd", prepared.initrds().getFirst().bytes(),
-            "command-line", prepared.commandLine().getBytes(StandardCharsets.UTF_8),
-            "assignment", assignment.toBytes());
+            "vmlinuz", inner.image().file().bytes(),
+            "initrd", inner.initrds().getFirst().bytes(),
+            "command-line", inner.commandLine().getBytes(StandardCharsets.UTF_8),
+            "assignment", assignment.toBytes(),
+            "mebibytes",
+                String.valueOf(inner.memoryNeeded() >> 20).getBytes(StandardCharsets.UTF_8));
     contents.forEach(
         (name, content) -> entries.put(INNER_FOLDER + name, new Overlay.Entry(0644, content)));
     entries.put(

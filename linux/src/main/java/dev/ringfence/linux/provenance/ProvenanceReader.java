@@ -494,7 +494,10 @@ public final class ProvenanceReader {
     return page;
   }
 
-  /** The variable of the image that a copy in the first per-CPU chunk is of. */
+  /**
+   * The variable of the image that a copy in the first per-CPU chunk is of; {@code dynamic} for
+   * what follows them there, which is for allocations (PERCPU_DYNAMIC_RESERVE).
+   */
   private String perCpuName(long linear) {
     SymbolTable symbols = kernel.symbols();
     OptionalLong first = symbols.address("__per_cpu_start");
@@ -509,7 +512,7 @@ public final class ProvenanceReader {
         return perCpuVariable(variable);
       }
     }
-    return "";
+    return "dynamic";
   }
 
   private String perCpuVariable(long variable) {

@@ -48,6 +48,17 @@ final class ExitTransition {
     return (controls & control) != 0;
   }
 
+  /**
+   * The SDM leaves the length undefined at EPT misconfigurations (section 28.2.5). Processors give
+   * it, and KVM relies on that: by it, it steps over stores to its fast devices
+   * (handle_ept_misconfig and skip_emulated_instruction of arch/x86/kvm/vmx/vmx.c).
+   */
+  private int instructionLength(VmExit exit) {
+    return exit.reason() == ExitReason.EPT_MISCONFIGURATION
+        ? InterruptedInstruction.length(processor)
+        : exit.instructionLength();
+  }
+
   /** Leaves the virtual machine. */
   void leave(VmExit exit) {
     int interruption = exit.interruption();
@@ -55,7 +66,7 @@ final class ExitTransition {
     vmcs.write(VmcsField.EXIT_QUALIFICATION, exit.qualification());
     vmcs.write(VmcsField.EXIT_INTERRUPTION_INFORMATION, interruption);
     vmcs.write(VmcsField.EXIT_INTERRUPTION_ERROR_CODE, exit.interruptionErrorCode());
-    vmcs.write(VmcsField.EXIT_INSTRUCTION_LENGTH, exit.instructionLength());
+    vmcs.write(VmcsField.EXIT_INSTRUCTION_LENGTH, instructionLength(exit));
     vmcs.write(VmcsField.EXIT_INSTRUCTION_INFORMATION, exit.instructionInformation());
     vmcs.write(VmcsField.GUEST_LINEAR_ADDRESS, exit.linear());
     vmcs.write(VmcsField.GUEST_PHYSICAL_ADDRESS, exit.physical());

@@ -163,6 +163,8 @@ class VmxTest {
       host.setExtended(0x3000, host.extended(0x3000) & ~1L);
       assertEquals(ExitReason.EPT_MISCONFIGURATION, host.launch("a10030 f4"));
       assertEquals(0x3000, host.get(VmcsField.GUEST_PHYSICAL_ADDRESS));
+      // Undefined by the SDM; KVM steps over the instruction by it.
+      assertEquals(3, host.get(VmcsField.EXIT_INSTRUCTION_LENGTH));
       host.setExtended(0x3000, host.extended(0x3000) | 1 | 7 << 3);
       assertEquals(ExitReason.EPT_MISCONFIGURATION, host.resume(), "reserved memory type");
     }
