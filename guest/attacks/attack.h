@@ -38,6 +38,7 @@ struct attack_options {
 	const char *requests;		/* socket to which packets run the kernel's gadget */
 	const char *gadget;		/* socket that hands out what the kernel's gadget shares */
 	const char *entries;		/* socket of the program that makes page-table entries */
+	const char *monitor;		/* socket of the monitor that runs virtual machines */
 	uint64_t table;			/* kernel address of the gadget's table */
 	uint64_t slow;			/* kernel address of what a branch waits for */
 	uint64_t copy;			/* kernel address that the secret is copied to */
@@ -80,6 +81,7 @@ static inline void parse_options(int argc, char **argv)
 		{ "requests", required_argument, NULL, 'r' },
 		{ "gadget", required_argument, NULL, 'g' },
 		{ "entries", required_argument, NULL, 'e' },
+		{ "monitor", required_argument, NULL, 'm' },
 		{ "table", required_argument, NULL, 'T' },
 		{ "slow", required_argument, NULL, 'S' },
 		{ "copy", required_argument, NULL, 'c' },
@@ -101,6 +103,7 @@ static inline void parse_options(int argc, char **argv)
 		case 'r': options.requests = optarg; break;
 		case 'g': options.gadget = optarg; break;
 		case 'e': options.entries = optarg; break;
+		case 'm': options.monitor = optarg; break;
 		case 'T': options.table = parse_number(optarg); break;
 		case 'S': options.slow = parse_number(optarg); break;
 		case 'c': options.copy = parse_number(optarg); break;

