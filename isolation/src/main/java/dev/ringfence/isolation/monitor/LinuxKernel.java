@@ -231,17 +231,23 @@ public final class LinuxKernel implements KernelView {
   private List<String> perCpuSymbols(long page) {
     OptionalLong first = kernel.symbols().address("__per_cpu_start");
     OptionalLong end = kernel.symbols().address("__per_cpu_end");
+    OptionalLong unit = kernel.symbols().address("pcpu_unit_size");
     if (first.isEmpty() || end.isEmpty()) {
       return List.of();
     }
+    long variables = end.getAsLong() - first.getAsLong();
+    long area = unit.isEmpty() ? 0 : kernel.memory().readInt(unit.getAsLong());
     for (int cpu = 0; cpu < kernel.machine().processors().size(); cpu++) {
       long offset = page - kernel.perCpu("__per_cpu_start", cpu);
-      if (offset > -PageAddress.BYTES && offset < end.getAsLong() - first.getAsLong()) {
+      if (offset > -PageAddress.BYTES && offset < variables) {
         List<String> names = symbolsBetween(first.getAsLong() + offset, PageAddress.BYTES);
-        if (offset + PageAddress.BYTES > end.getAsLong() - first.getAsLong()) {
+        if (offset + PageAddress.BYTES > variables) {
           names.add(DYNAMIC);
         }
         return names;
+      }
+      if (offset >= variables && offset < area) {
+        return List.of(DYNAMIC);
       }
     }
     return List.of();

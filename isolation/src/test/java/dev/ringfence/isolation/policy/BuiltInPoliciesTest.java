@@ -148,6 +148,9 @@ final class BuiltInPoliciesTest {
         mapping.page(kernel(PageKind.DATA, ""), List.of("secret", "tk_core", "other")));
     assertEquals(
         Disposition.SENSITIVE, mapping.page(kernel(PageKind.DATA, ""), List.of("secret", "other")));
+    // Patch 45/47: from __start___tracepoint_str to __stop___tracepoint_str.
+    assertEquals(
+        Disposition.NONSENSITIVE, mapping.disposition(kernel(PageKind.DATA, ""), "___tp_str.41"));
     assertTrue(mapping.dependsOnSymbols(PageKind.DATA));
     assertFalse(mapping.dependsOnSymbols(PageKind.SLAB));
   }
