@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Tag;
@@ -99,6 +100,30 @@ final class WorkloadPreparationTest {
       initramfs.overlay(overlay).writeTo(file);
       return Files.readAllBytes(file);
     }
+  }
+
+  @Test
+  @Tag("slow")
+  void aGuestWithinTheGuestLiesInTheOneOutsideWhichHasMemoryForBoth() {
+    GuestCache cache = GuestCache.ofUser();
+    WorkloadPreparation preparation =
+        new WorkloadPreparation(cache, new GuestPreparation(cache, line -> {}), line -> {});
+    PreparedWorkload alone =
+        preparation.prepare(Workload.parse(LEAST, "test.yaml", folder), null, "", false);
+    PreparedWorkload both =
+        preparation.prepare(
+            Workload.parse(LEAST + "inner-guest: {command: uname}", "test.yaml", folder),
+            null,
+            "",
+            false);
+    long image = alone.guest().image().file().size();
+    assertTrue(both.guest().unpackedBytes() > alone.guest().unpackedBytes() + image);
+    assertTrue(both.configuration().memoryBytes() > both.guest().memoryNeeded());
+    Path overlay = both.request().overlays().getFirst();
+    for (String name : List.of("vmlinuz", "initrd", "command-line", "assignment", "mebibytes")) {
+      assertTrue(Files.exists(overlay.resolve("root/inner").resolve(name)), name);
+    }
+    assertTrue(Files.isExecutable(overlay.resolve("usr/local/bin/inner-guest")));
   }
 
   @Test

@@ -2,6 +2,8 @@ package dev.ringfence.lab.workload;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -91,6 +93,33 @@ final class WorkloadTest {
     assertEquals(0, workload.memoryBytes());
     assertEquals(Workload.DEFAULT_MAXIMUM_INSTRUCTIONS, workload.maximumInstructions());
     assertTrue(workload.phases().isEmpty());
+  }
+
+  @Test
+  void aGuestWithinTheGuestIsReadAsAGuestIs() {
+    Workload.InnerGuest inner =
+        parse(
+                LEAST
+                    + """
+                    inner-guest:
+                      packages: [fio]
+                      programs: [syscalls.c]
+                      append: nopti
+                      command: fio --version
+                    """)
+            .innerGuest();
+    assertNotNull(inner);
+    assertEquals("fio", inner.packages().getFirst().name());
+    assertEquals("syscalls.c", inner.programs().getFirst().name());
+    assertEquals("nopti", inner.append());
+    assertEquals("fio --version", inner.command());
+    assertNull(parse(LEAST).innerGuest());
+    assertRefused(
+        LEAST + "inner-guest: {packages: [fio]}",
+        "line 5: expected a guest within the guest with a value for command, found none");
+    assertRefused(
+        LEAST + "inner-guest:\n  command: x\n  memory: 1G",
+        "line 7: expected a key of a guest within the guest (packages, programs, files, command, append), found memory");
   }
 
   @Test
