@@ -15,6 +15,9 @@ final class Comparison {
   /** C1 and PE of the x87 status word. */
   private static final int ROUNDING = 0x220;
 
+  /** UE of the x87 status word. */
+  private static final int UNDERFLOW = 0x10;
+
   private final Deviations deviations;
 
   Comparison(Form form) {
@@ -141,6 +144,9 @@ final class Comparison {
   private boolean x87Equal(CaseRecord input, CaseRecord real, CaseRecord machine) {
     boolean lastPlace = deviations.applies(Deviations.Effect.LAST_PLACE, input, real);
     int statusMask = ~deviations.x87Status(input, real) & (lastPlace ? ~ROUNDING & 0xffff : 0xffff);
+    if (lastPlace && anyAcrossSmallestNormal(real, machine)) {
+      statusMask &= ~UNDERFLOW;
+    }
     if (real.getShort(CaseRecord.FX) != machine.getShort(CaseRecord.FX)
         || ((real.getShort(CaseRecord.FX_STATUS) ^ machine.getShort(CaseRecord.FX_STATUS))
                 & statusMask)
@@ -162,12 +168,36 @@ final class Comparison {
         && real.getShort(at + 8) == machine.getShort(at + 8);
   }
 
+  /**
+   * Whether a register has the smallest normal number of one and the largest denormal number of the
+   * other: one unit in the last place apart, and only the latter has underflowed.
+   */
+  private static boolean anyAcrossSmallestNormal(CaseRecord real, CaseRecord machine) {
+    for (int i = 0; i < 8; i++) {
+      int at = CaseRecord.FX_STACK + 16 * i;
+      if (acrossSmallestNormal(real, machine, at) || acrossSmallestNormal(machine, real, at)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static boolean acrossSmallestNormal(CaseRecord normal, CaseRecord denormal, int at) {
+    return (normal.getShort(at + 8) & 0x7fff) == 1
+        && normal.getShort(at + 8) - denormal.getShort(at + 8) == 1
+        && normal.getLong(at) == Long.MIN_VALUE
+        && denormal.getLong(at) == Long.MAX_VALUE;
+  }
+
   /** Whether two extended numbers differ by one unit in the last place. */
   private static boolean neighbours(CaseRecord real, CaseRecord machine, int at) {
     long difference = real.getLong(at) - machine.getLong(at);
     int exponents = real.getShort(at + 8) - machine.getShort(at + 8);
     if (exponents == 0) {
       return difference == 1 || difference == -1;
+    }
+    if (acrossSmallestNormal(real, machine, at) || acrossSmallestNormal(machine, real, at)) {
+      return true;
     }
     // Across a power of two: all ones, and the next exponent with the integer bit alone.
     return (exponents == 1 && difference == Long.MIN_VALUE + 1 && machine.getLong(at) == -1)
