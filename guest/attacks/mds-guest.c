@@ -23,8 +23,7 @@ static uint64_t secret;
 static int shown;
 
 /*
- * As in ridl: the secret's line is evicted after its user is warm, so that it comes in anew, and last;
- * divisions keep the first load from retiring, and take no buffer.
+ * As in ridl: the secret's line is evicted after its user is warm, so that it comes in anew, and last.
  */
 static void sample_inside(void)
 {
@@ -46,12 +45,7 @@ static void sample_inside(void)
 		"xor %%eax, %%eax\n\t"
 		"xor %%ecx, %%ecx\n\t"
 		"cpuid\n\t"
-		"mov $1, %%eax\n\t"
-		"mov $1, %%ecx\n\t"
-		"xor %%edx, %%edx\n\t"
-		"div %%rcx\n\t"
-		"div %%rcx\n\t"
-		"div %%rcx\n\t"
+		KEEP_FROM_RETIRING
 		TWELVE_TIMES(SAMPLE_BUFFER)
 		RESUMED
 		:

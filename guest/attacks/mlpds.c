@@ -18,7 +18,7 @@ enum { HALF_PORT = 8 };
 
 static const uint8_t *denied;
 
-/* A system call, then loads that fault. Divisions keep the first from retiring. */
+/* A system call, then loads that fault. */
 static void call_and_sample(long number, long first, const void *second, long third)
 {
 	register const uint8_t *address_register __asm__("r9") = denied + place / LINE_BYTES * LINE_BYTES;
@@ -29,12 +29,7 @@ static void call_and_sample(long number, long first, const void *second, long th
 		RESUME_AT_9
 		"mov %[number], %%rax\n\t"
 		"syscall\n\t"
-		"mov $1, %%eax\n\t"
-		"mov $1, %%ecx\n\t"
-		"xor %%edx, %%edx\n\t"
-		"div %%rcx\n\t"
-		"div %%rcx\n\t"
-		"div %%rcx\n\t"
+		KEEP_FROM_RETIRING
 		FOUR_TIMES(SAMPLE_PORT)
 		RESUMED
 		: "+d"(third)

@@ -9,10 +9,7 @@
 
 static const uint8_t *denied;
 
-/*
- * A system call, then loads that fault. Divisions keep the first from retiring: unlike loads from
- * memory they take no buffer.
- */
+/* A system call, then loads that fault. */
 static void call_and_sample(long number, long first, const void *second, long third)
 {
 	register const uint8_t *address_register __asm__("r9") = denied + place;
@@ -23,12 +20,7 @@ static void call_and_sample(long number, long first, const void *second, long th
 		RESUME_AT_9
 		"mov %[number], %%rax\n\t"
 		"syscall\n\t"
-		"mov $1, %%eax\n\t"
-		"mov $1, %%ecx\n\t"
-		"xor %%edx, %%edx\n\t"
-		"div %%rcx\n\t"
-		"div %%rcx\n\t"
-		"div %%rcx\n\t"
+		KEEP_FROM_RETIRING
 		TWELVE_TIMES(SAMPLE_BUFFER)
 		RESUMED
 		: "+d"(third)

@@ -99,15 +99,7 @@ class DetailedBootTest {
     PreparedGuest guest = guest("echo $((6 * 7))");
     ByteArrayOutputStream output = new ByteArrayOutputStream();
     try (Machine machine = new Machine(MachineConfiguration.of(MEMORY, 1))) {
-      guest.loadInto(machine);
-      GuestSession session =
-          new GuestSession(
-              machine,
-              guest.assignment(),
-              5_000_000_000L,
-              OutputStream.nullOutputStream(),
-              output,
-              false);
+      GuestSession session = session(guest, machine, output);
       DetailedMode mode =
           DetailedMode.arrange(session, SiliconModel.load(MODEL), DetailedMode.Start.BOOT);
       assertTrue(mode.silicon().cores().isEmpty());
@@ -154,18 +146,22 @@ class DetailedBootTest {
     }
   }
 
+  private static GuestSession session(
+      PreparedGuest guest, Machine machine, ByteArrayOutputStream output) {
+    guest.loadInto(machine);
+    return new GuestSession(
+        machine,
+        guest.assignment(),
+        5_000_000_000L,
+        OutputStream.nullOutputStream(),
+        output,
+        false);
+  }
+
   private static String output(PreparedGuest guest, boolean inDetail) {
     ByteArrayOutputStream output = new ByteArrayOutputStream();
     try (Machine machine = new Machine(MachineConfiguration.of(MEMORY, 1))) {
-      guest.loadInto(machine);
-      GuestSession session =
-          new GuestSession(
-              machine,
-              guest.assignment(),
-              5_000_000_000L,
-              OutputStream.nullOutputStream(),
-              output,
-              false);
+      GuestSession session = session(guest, machine, output);
       if (inDetail) {
         DetailedMode.arrange(session, SiliconModel.load(MODEL), DetailedMode.Start.BOOT);
       }
