@@ -1,8 +1,11 @@
 package dev.ringfence.isolation.monitor;
 
 import dev.ringfence.isolation.policy.Behaviour;
+import dev.ringfence.isolation.policy.Behaviour.OwnUserMemory;
 import dev.ringfence.isolation.policy.Disposition;
+import dev.ringfence.isolation.policy.DomainClass;
 import dev.ringfence.isolation.table.RestrictedTables;
+import dev.ringfence.isolation.transition.Domain;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.cpu.Processor;
@@ -200,11 +203,17 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
 
   private void sampleExposure(PolicyRun policy, Processor processor, Map<Part, Bytes> into) {
     Arrays.fill(counted, 0);
-    long mm = monitor.currentMm(policy, processor);
+    Domain domain = monitor.currentDomain(policy, processor);
+    long mm = domain == null ? 0 : domain.mm();
+    OwnUserMemory own =
+        policy
+            .policy()
+            .behaviour()
+            .ownUserMemory(domain == null ? DomainClass.USERSPACE : domain.domainClass());
     for (int page = 0; page < pages.length; page++) {
       Provenance provenance = pages[page];
       long frame = PageAddress.frame(physical.addressOfPage(page));
-      if (reachable(policy, provenance, frame, mm)) {
+      if (reachable(policy, provenance, frame, mm, own)) {
         counted[Part.index(provenance.kind(), owner(provenance, mm), isUserData(provenance))]++;
       }
     }
@@ -228,12 +237,13 @@ public final class ExposureSampler implements IsolationMonitor.RunListener {
     }
   }
 
-  private boolean reachable(PolicyRun policy, Provenance page, long frame, long mm) {
+  private boolean reachable(
+      PolicyRun policy, Provenance page, long frame, long mm, OwnUserMemory userMemory) {
     Behaviour behaviour = policy.policy().behaviour();
     boolean own = page.owner() != 0 && page.owner() == mm;
-    if (page.kind() == PageKind.ANONYMOUS
-        && own
-        && behaviour.ownUserMemory() == Behaviour.OwnUserMemory.MAPPED) {
+    boolean atUserAddresses =
+        page.kind() == PageKind.ANONYMOUS || page.kind() == PageKind.GUEST_MEMORY;
+    if (own && atUserAddresses && userMemory.maps(page.kind())) {
       return true;
     }
     if (policy.policy().isolates() && behaviour.fill() != Behaviour.Fill.EAGER) {

@@ -4,6 +4,7 @@ import dev.ringfence.isolation.cost.Event;
 import dev.ringfence.isolation.cost.EventCounts;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.isolation.policy.Vulnerability;
+import dev.ringfence.isolation.transition.Domain;
 import dev.ringfence.isolation.transition.EntryKind;
 import dev.ringfence.linux.provenance.AllocationTracker;
 import dev.ringfence.linux.provenance.PageKind;
@@ -21,6 +22,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Puts address space isolation beneath a running kernel, under several policies at once.
@@ -57,6 +59,7 @@ public final class IsolationMonitor implements AutoCloseable {
   private final UnmarkedPages unmarked = new UnmarkedPages();
   private final Timeline entryTimes = new Timeline();
   private boolean recording = true;
+  private boolean userHalfGuarded;
 
   /** Told of what happens in the course of a run. */
   public interface RunListener {
@@ -137,7 +140,7 @@ public final class IsolationMonitor implements AutoCloseable {
       context.addressSpace = kernel.addressSpace(processor.state().cr3);
       processors.add(context);
       if (isolates) {
-        processor.memory().setView(new Gate(context));
+        placeGate(context);
       }
     }
     machine.probes().add(observer);
@@ -207,9 +210,9 @@ public final class IsolationMonitor implements AutoCloseable {
     }
   }
 
-  /** Process of the domain that a processor is about to run, 0 if that is not known. */
-  public long currentMm(PolicyRun policy, Processor processor) {
-    return policy.currentMm(processor.index());
+  /** The domain that a processor is about to run, null if that is not known. */
+  public @Nullable Domain currentDomain(PolicyRun policy, Processor processor) {
+    return policy.currentDomain(processor.index());
   }
 
   /** Detaches: the machine goes on without isolation. */
@@ -225,6 +228,19 @@ public final class IsolationMonitor implements AutoCloseable {
 
   private TaskContext task(long address) {
     return tasks.computeIfAbsent(address, unused -> new TaskContext(policies.size()));
+  }
+
+  /** Lets gates ask for user memory, too, once there are domains that lack some. */
+  private void guardUserHalf() {
+    if (!userHalfGuarded && policies.stream().anyMatch(PolicyRun::unmapsOwnUserMemory)) {
+      processors.forEach(this::placeGate);
+    }
+  }
+
+  private void placeGate(ProcessorContext context) {
+    Gate gate = new Gate(context);
+    userHalfGuarded = gate.guardsUserHalf();
+    context.processor.memory().setView(gate);
   }
 
   /** Stands behind the guest's page tables of one processor. */
@@ -340,6 +356,7 @@ public final class IsolationMonitor implements AutoCloseable {
       context.task.machineEntered();
       untrustedCodeBegins(
           context, policy -> policy.enterMachine(processor.index(), context.addressSpace));
+      guardUserHalf();
     }
 
     @Override

@@ -4,6 +4,7 @@ import dev.ringfence.isolation.cost.Event;
 import dev.ringfence.isolation.cost.EventCounts;
 import dev.ringfence.isolation.cost.TransitionCounts;
 import dev.ringfence.isolation.policy.Behaviour;
+import dev.ringfence.isolation.policy.Behaviour.OwnUserMemory;
 import dev.ringfence.isolation.policy.CompiledMapping;
 import dev.ringfence.isolation.policy.Disposition;
 import dev.ringfence.isolation.policy.DomainClass;
@@ -42,7 +43,7 @@ public final class PolicyRun {
           | RestrictedTables.WRITABLE
           | RestrictedTables.NO_EXECUTE;
 
-  /** An exit that no access causes, among bits of page kinds. */
+  /** A cause of an exit that no disposition of a page kind decides about, among bits of kinds. */
   private static final long ANOTHER_REASON = 1L << 63;
 
   /** PCIDs from here on are the monitor's; Linux uses the first few (TLB_NR_DYN_ASIDS). */
@@ -253,10 +254,16 @@ public final class PolicyRun {
     return side.state.isRestricted() && side.space != null ? side.space.root : 0;
   }
 
-  /** Process of the domain that a processor runs in or ran in last, 0 if there is none. */
-  long currentMm(int processor) {
+  /** The domain that a processor runs in or ran in last, null if there is none. */
+  @Nullable Domain currentDomain(int processor) {
     RestrictedSpace space = processors.get(processor).space;
-    return space == null ? 0 : space.domain.mm();
+    return space == null ? null : space.domain;
+  }
+
+  /** Process of that domain, 0 if there is none. */
+  long currentMm(int processor) {
+    Domain domain = currentDomain(processor);
+    return domain == null ? 0 : domain.mm();
   }
 
   DomainState state(int processor) {
@@ -436,7 +443,7 @@ public final class PolicyRun {
       return false;
     }
     if (touch.linear >= 0) {
-      return admitUserMemory(side, touch, reason);
+      return admitUserMemory(side, space, touch, reason);
     }
     boolean mapped = maps(side, space, touch);
     if (!side.state.isRestricted() && !mapped) {
@@ -462,7 +469,7 @@ public final class PolicyRun {
       return true;
     }
     if (touch.linear >= 0) {
-      return touch.processor.state().cpl == USER_PRIVILEGE || !unmapsOwnUserMemory();
+      return touch.processor.state().cpl == USER_PRIVILEGE || mapsUserMemory(space, touch);
     }
     long global = tables.globalEntry(PageAddress.of(touch.linear));
     return walk(side, space, touch)
@@ -472,20 +479,35 @@ public final class PolicyRun {
   }
 
   /** The kernel accesses the process's own memory by its user addresses. */
-  private boolean admitUserMemory(ProcessorSide side, Touch touch, int reason) {
+  private boolean admitUserMemory(
+      ProcessorSide side, RestrictedSpace space, Touch touch, int reason) {
     if (!unmapsOwnUserMemory()) {
       return true;
     }
-    if (side.state.isRestricted()) {
-      exit(side, touch, reason);
-    } else if (side.latest != null) {
-      side.reasons |= 1L << bit(touch.provenance().kind());
+    if (!mapsUserMemory(space, touch)) {
+      if (side.state.isRestricted()) {
+        exit(side, touch, reason);
+      }
+      side.reasons |= ANOTHER_REASON;
     }
+    // The process's other domain may lack what this one maps.
     return false;
   }
 
+  private boolean mapsUserMemory(RestrictedSpace space, Touch touch) {
+    OwnUserMemory memory = behaviour.ownUserMemory(space.domain.domainClass());
+    return memory == OwnUserMemory.MAPPED || memory.maps(touch.provenance().kind());
+  }
+
+  /**
+   * Whether there are domains that lack user memory of their process. Those of virtual machines
+   * count from the first machine on, so that a system without any does not pay for the question.
+   */
   boolean unmapsOwnUserMemory() {
-    return policy.isolates() && behaviour.ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED;
+    return policy.isolates()
+        && (behaviour.ownUserMemory(DomainClass.USERSPACE) != OwnUserMemory.MAPPED
+            || !machineSpaces.isEmpty()
+                && behaviour.ownUserMemory(DomainClass.KVM) != OwnUserMemory.MAPPED);
   }
 
   private void exit(ProcessorSide side, Touch touch, int reason) {

@@ -1,9 +1,15 @@
 package dev.ringfence.isolation.policy;
 
+import dev.ringfence.linux.provenance.PageKind;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Objects;
+
 /**
  * What a policy does at the events of a kernel's life, apart from mappings and flushes.
  *
- * @param ownUserMemory the process's own lower half while the kernel runs restricted
+ * @param ownUserMemory for each class, the process's own lower half while the kernel runs
+ *     restricted in a domain of that class
  * @param fill how mappings get into restricted page tables
  * @param freePages what happens to the mapping of a page that is freed
  * @param onKernelEntry entry from user mode, whatever the reason
@@ -15,7 +21,7 @@ package dev.ringfence.isolation.policy;
  *     at a time
  */
 public record Behaviour(
-    OwnUserMemory ownUserMemory,
+    Map<DomainClass, OwnUserMemory> ownUserMemory,
     Fill fill,
     FreePages freePages,
     OnKernelEntry onKernelEntry,
@@ -29,7 +35,14 @@ public record Behaviour(
     /** Reachable, as SMAP permits. */
     MAPPED,
     /** Not mapped: the kernel's access to it leaves the restricted address space. */
-    UNMAPPED
+    UNMAPPED,
+    /** Mapped is what the process's virtual machine has of it, and nothing else. */
+    GUEST_MEMORY;
+
+    /** Whether a page of the process's own is mapped at its user addresses. */
+    public boolean maps(PageKind kind) {
+      return this == MAPPED || this == GUEST_MEMORY && kind == PageKind.GUEST_MEMORY;
+    }
   }
 
   /** How mappings get into restricted page tables. */
@@ -82,7 +95,7 @@ public record Behaviour(
   /** No isolation. */
   public static final Behaviour NONE =
       new Behaviour(
-          OwnUserMemory.MAPPED,
+          inAllClasses(OwnUserMemory.MAPPED),
           Fill.EAGER,
           FreePages.KEEP,
           OnKernelEntry.STAY,
@@ -90,4 +103,22 @@ public record Behaviour(
           OnContextSwitch.STAY,
           true,
           0);
+
+  public Behaviour {
+    ownUserMemory = Map.copyOf(ownUserMemory);
+  }
+
+  /** The same for all classes of domains. */
+  static Map<DomainClass, OwnUserMemory> inAllClasses(OwnUserMemory memory) {
+    Map<DomainClass, OwnUserMemory> all = new EnumMap<>(DomainClass.class);
+    for (DomainClass domainClass : DomainClass.values()) {
+      all.put(domainClass, memory);
+    }
+    return all;
+  }
+
+  /** The process's own lower half while the kernel runs restricted in a domain of a class. */
+  public OwnUserMemory ownUserMemory(DomainClass domainClass) {
+    return Objects.requireNonNull(ownUserMemory.get(domainClass));
+  }
 }

@@ -187,7 +187,7 @@ final class PolicyReader {
       slots = (int) ephemeral.require("slots-per-processor").number(1, MOST_SLOTS);
     }
     return new Behaviour(
-        root.require("own-user-memory").oneOf(hyphenated(OwnUserMemory.class)),
+        ownUserMemory(root.require("own-user-memory")),
         root.require("fill").oneOf(hyphenated(Fill.class)),
         root.require("free-pages").oneOf(hyphenated(FreePages.class)),
         root.require("on-kernel-entry").oneOf(hyphenated(OnKernelEntry.class)),
@@ -195,6 +195,23 @@ final class PolicyReader {
         root.require("on-context-switch").oneOf(hyphenated(OnContextSwitch.class)),
         root.require("pcid").flag(),
         slots);
+  }
+
+  /** A word for all classes of domains, or one for each. */
+  private static Map<DomainClass, OwnUserMemory> ownUserMemory(YamlNode node) {
+    Map<String, OwnUserMemory> ofMachines = hyphenated(OwnUserMemory.class);
+    Map<String, OwnUserMemory> ofAll = new LinkedHashMap<>(ofMachines);
+    ofAll.values().remove(OwnUserMemory.GUEST_MEMORY);
+    if (!node.isMapping()) {
+      return Behaviour.inAllClasses(node.oneOf(ofAll));
+    }
+    YamlNode.Entries entries = node.entries("classes of domains", CLASSES.keySet());
+    Map<DomainClass, OwnUserMemory> memory = new EnumMap<>(DomainClass.class);
+    CLASSES.forEach((id, domainClass) ->
+        memory.put(
+            domainClass,
+            entries.require(id).oneOf(domainClass == DomainClass.KVM ? ofMachines : ofAll)));
+    return memory;
   }
 
   private static FlushOperations flushes(YamlNode node) {

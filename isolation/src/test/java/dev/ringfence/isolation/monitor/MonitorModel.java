@@ -4,6 +4,7 @@ import dev.ringfence.isolation.cost.Event;
 import dev.ringfence.isolation.cost.EventCounts;
 import dev.ringfence.isolation.policy.Behaviour;
 import dev.ringfence.isolation.policy.Disposition;
+import dev.ringfence.isolation.policy.DomainClass;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import java.util.HashMap;
@@ -143,7 +144,7 @@ final class MonitorModel {
 
   /** An access of the kernel to memory of the process, by its user address. */
   void touchUser() {
-    if (behaviour.ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED) {
+    if (behaviour.ownUserMemory(DomainClass.USERSPACE) == Behaviour.OwnUserMemory.UNMAPPED) {
       exit(Event.EXIT_FAULT);
     }
   }

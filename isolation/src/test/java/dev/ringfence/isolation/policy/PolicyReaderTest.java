@@ -102,6 +102,36 @@ final class PolicyReaderTest {
   }
 
   @Test
+  void ownUserMemoryIsOneWordOrOneForEachClass() {
+    Behaviour same = Policy.parse(GOOD, "my.yaml").behaviour();
+    assertEquals(Behaviour.OwnUserMemory.MAPPED, same.ownUserMemory(DomainClass.USERSPACE));
+    assertEquals(Behaviour.OwnUserMemory.MAPPED, same.ownUserMemory(DomainClass.KVM));
+    String each = GOOD.replace("memory: mapped", "memory: {userspace: mapped, kvm: guest-memory}");
+    Behaviour apart = Policy.parse(each, "my.yaml").behaviour();
+    assertEquals(Behaviour.OwnUserMemory.MAPPED, apart.ownUserMemory(DomainClass.USERSPACE));
+    assertEquals(Behaviour.OwnUserMemory.GUEST_MEMORY, apart.ownUserMemory(DomainClass.KVM));
+  }
+
+  @Test
+  void ownUserMemoryOfAnUnknownClassOrWordOrOfOneClassAloneIsRefused() {
+    String key = "memory: mapped";
+    assertEquals(
+        "my.yaml: line 11: expected one of mapped, unmapped, found 'guest-memory'",
+        complaintWith(key, "memory: guest-memory"));
+    assertEquals(
+        "my.yaml: line 11: expected one of mapped, unmapped, found 'guest-memory'",
+        complaintWith(key, "memory: {userspace: guest-memory, kvm: mapped}"));
+    assertTrue(
+        complaintWith(key, "memory: {userspace: mapped, kvm: guest}")
+            .startsWith("my.yaml: line 11: expected one of mapped, unmapped, guest-memory, found"));
+    assertTrue(
+        complaintWith(key, "memory: {userspace: mapped}")
+            .contains("expected classes of domains with a value for kvm, found none"));
+    assertTrue(
+        complaintWith(key, "memory: {userspace: mapped, guest: mapped}").contains("found guest"));
+  }
+
+  @Test
   void aMissingKeyIsNamed() {
     assertTrue(
         complaintWith("fill: eager\n", "")

@@ -10,7 +10,6 @@ import dev.ringfence.isolation.monitor.ExposureSampler;
 import dev.ringfence.isolation.monitor.IsolationMonitor;
 import dev.ringfence.isolation.monitor.KernelView;
 import dev.ringfence.isolation.monitor.PolicyRun;
-import dev.ringfence.isolation.policy.Behaviour;
 import dev.ringfence.isolation.transition.ExitReason;
 import dev.ringfence.lab.result.Metric;
 import dev.ringfence.lab.result.MetricNames;
@@ -218,7 +217,7 @@ final class PolicyResultBuilder {
       if (entry.tally().count() > count.mostOfOneStack) {
         count.mostOfOneStack = entry.tally().count();
         count.stack = entry.key().stack();
-        count.rule = rule(entry.key().datum());
+        count.rule = rule(entry.key().datum(), entry.tally().address());
         count.address = entry.tally().address();
       }
     }
@@ -262,16 +261,15 @@ final class PolicyResultBuilder {
   }
 
   /** What of the policy makes data sensitive; exits at a page of symbols are at its variables. */
-  private String rule(@Nullable Datum datum) {
+  private String rule(@Nullable Datum datum, long address) {
     if (datum == null) {
       return "";
     }
+    if (address > 0) {
+      return "own-user-memory";
+    }
     Provenance page = new Provenance(datum.kind(), datum.name(), 0, datum.user());
-    String decides = run.policy().decides(page, datum.name());
-    boolean maybeOwn =
-        datum.kind() == PageKind.ANONYMOUS
-            && run.policy().behaviour().ownUserMemory() == Behaviour.OwnUserMemory.UNMAPPED;
-    return maybeOwn ? "own-user-memory: unmapped, or " + decides : decides;
+    return run.policy().decides(page, datum.name());
   }
 
   /** Memory of a kind that the policy does not expose already. */
