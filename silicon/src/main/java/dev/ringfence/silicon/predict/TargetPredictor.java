@@ -180,7 +180,7 @@ public final class TargetPredictor {
     }
     int first = set(branch) * ways;
     int entry = first;
-    while (entry < first + ways && !belongs(tags[entry], branch, mode)) {
+    while (entry < first + ways && !belongs(tags[entry], branch, thread, mode)) {
       entry++;
     }
     if (entry == first + ways) {
@@ -194,10 +194,11 @@ public final class TargetPredictor {
 
   /**
    * Whether training of a mode replaces the entry: where modes are told apart, each has its own.
+   * While IBRS is clear they are not, so there is one entry, of whoever was there last.
    */
-  private boolean belongs(long tag, long branch, int mode) {
-    return (tag & ADDRESS_MASK) == (branch & branchMask)
-        && (isolation != ModeIsolation.ENHANCED_IBRS || mode(tag) == mode);
+  private boolean belongs(long tag, long branch, int thread, int mode) {
+    boolean apart = isolation == ModeIsolation.ENHANCED_IBRS && restricted[thread];
+    return (tag & ADDRESS_MASK) == (branch & branchMask) && (!apart || mode(tag) == mode);
   }
 
   private int find(long branch, int thread, int mode) {

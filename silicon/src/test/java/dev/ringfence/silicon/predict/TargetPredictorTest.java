@@ -107,6 +107,24 @@ final class TargetPredictorTest {
   }
 
   /**
+   * Intel, "Indirect Branch Restricted Speculation": the isolation of enhanced IBRS is that of the
+   * bit, which software has to set. In sets of any age, whoever was there last decides.
+   */
+  @Test
+  void withoutRestrictionModesShareAnEntryOfTheNewestTarget() {
+    TargetPredictor predictor = predictor(ModeIsolation.ENHANCED_IBRS);
+    for (int i = 0; i < 8; i++) {
+      train(predictor, KERNEL_BRANCH, HANDLER, 0, SUPERVISOR);
+      train(predictor, alias(KERNEL_BRANCH, 31), GADGET, 0, USER);
+      assertEquals(GADGET, predict(predictor, KERNEL_BRANCH, 0, SUPERVISOR));
+      train(predictor, KERNEL_BRANCH, HANDLER, 0, SUPERVISOR);
+      assertEquals(HANDLER, predict(predictor, alias(KERNEL_BRANCH, 31), 0, USER));
+      // Others of the set make its ways go round.
+      train(predictor, KERNEL_BRANCH ^ (i + 1L) << 10 ^ (i + 1L) << 26, HANDLER, 0, SUPERVISOR);
+    }
+  }
+
+  /**
    * Intel, "Speculative Execution Side Channel Mitigations", predictor modes: a guest is less
    * privileged than its host, and user mode than supervisor mode.
    */
