@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import dev.ringfence.isolation.cost.CostModel;
 import dev.ringfence.isolation.policy.Vulnerability;
 import dev.ringfence.silicon.model.Forwarding;
+import dev.ringfence.silicon.model.IndirectTargetSelection;
 import dev.ringfence.silicon.model.Predictors;
 import dev.ringfence.silicon.model.SiliconModel;
 import java.util.List;
@@ -42,7 +43,10 @@ final class CpuModelsAgreeTest {
       agree(costs, Vulnerability.TAA, forwarding.transactionAbort());
       Predictors predictors = silicon.predictors();
       agree(costs, Vulnerability.SRSO, predictors.predictsNonBranches());
-      agree(costs, Vulnerability.ITS, predictors.lowerHalfLineUnisolated());
+      agree(
+          costs,
+          Vulnerability.ITS,
+          predictors.indirectTargetSelection() != IndirectTargetSelection.NONE);
     }
   }
 

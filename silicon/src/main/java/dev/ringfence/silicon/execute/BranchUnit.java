@@ -5,6 +5,7 @@ import dev.ringfence.machine.cpu.ProcessorState;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.operation.MicroOperation;
 import dev.ringfence.silicon.Core;
+import dev.ringfence.silicon.model.IndirectTargetSelection;
 import dev.ringfence.silicon.model.Predictors;
 import dev.ringfence.silicon.predict.BranchHistory;
 import dev.ringfence.silicon.predict.BranchKind;
@@ -27,6 +28,7 @@ final class BranchUnit {
   private final TargetPredictor targets;
   private final BranchHistory history;
   private final boolean directTargetsMatter;
+  private final boolean historyCrossesModes;
   private final Core core;
   private int lastMode = PredictorMode.SUPERVISOR;
   private long mispredictions;
@@ -51,7 +53,9 @@ final class BranchUnit {
     Predictors predictors = core.model().predictors();
     // Elsewhere a direct branch's target is known when it is decoded, whatever was predicted.
     this.directTargetsMatter =
-        predictors.predictsNonBranches() || predictors.lowerHalfLineUnisolated();
+        predictors.predictsNonBranches()
+            || predictors.indirectTargetSelection() != IndirectTargetSelection.NONE;
+    this.historyCrossesModes = predictors.historyCrossesModes();
   }
 
   long mispredictions() {
@@ -67,18 +71,20 @@ final class BranchUnit {
   }
 
   /**
-   * The processor may have entered another mode. Where BHI_DIS_S is set, the history of user mode
-   * must not select predictions of supervisor mode (Intel, "Branch History Injection and Intra-mode
-   * Branch Target Injection"): it begins anew.
+   * The processor may have entered another mode. Where the history does not cross modes, and where
+   * BHI_DIS_S is set, that of user mode must not select predictions of supervisor mode (Intel,
+   * "Branch History Injection and Intra-mode Branch Target Injection"): it begins anew.
    */
   void modeMayHaveChanged() {
     int now = mode();
-    if (now != lastMode
-        && PredictorMode.isSupervisor(now)
-        && core.control(thread).branchHistoryApart()) {
+    if (now != lastMode && (!historyCrossesModes || apart(now))) {
       history.clear();
     }
     lastMode = now;
+  }
+
+  private boolean apart(int mode) {
+    return PredictorMode.isSupervisor(mode) && core.control(thread).branchHistoryApart();
   }
 
   /** A direct jump. */

@@ -18,8 +18,9 @@ import dev.ringfence.silicon.predict.TargetPredictor;
  * Branches that are none: some processors ask the target predictor for each address that they fetch
  * and go where it says, and find out only when they decode that no branch is there, or a direct one
  * with another target. Until then the front end has run on along its predictions: it has fetched
- * lines, and pushed a return address for each call that it believed in (Wikner, Trujillo, Razavi,
- * "Phantom", 2023; Trujillo, Wikner, Razavi, "Inception", 2023). Nothing is executed there.
+ * lines, and, where the model says so, pushed a return address for each call that it believed in
+ * (Wikner, Trujillo, Razavi, "Phantom", 2023; Trujillo, Wikner, Razavi, "Inception", 2023). Nothing
+ * is executed there.
  *
  * <p>How far it gets is not known exactly; here it follows one prediction a cycle, for as long as
  * the front end takes to be redirected.
@@ -39,6 +40,7 @@ final class PhantomBranches {
   private final PhysicalMemory memory;
   private final int cycles;
   private final boolean returnsAreJumps;
+  private final boolean callsPush;
 
   /** The last page that was fetched from, and its frame or {@link #NO_PAGE}. */
   private long page;
@@ -54,6 +56,12 @@ final class PhantomBranches {
     this.memory = processor.physical();
     this.cycles = core.model().pipeline().frontEndRefill();
     this.returnsAreJumps = core.model().predictors().returnsFromTargetPredictor();
+    this.callsPush =
+        switch (core.model().predictors().phantomCalls()) {
+          case NONE -> false;
+          case WITH_SIBLING -> core.threads() > 1;
+          case ALWAYS -> true;
+        };
   }
 
   /**
@@ -108,7 +116,7 @@ final class PhantomBranches {
 
   /** The front end believes in a branch; returns where it goes on. */
   private long taken(long branch, long target) {
-    if (targets.lastKind().isCall()) {
+    if (callsPush && targets.lastKind().isCall()) {
       stack.push(branch + 1);
     }
     return targets.lastKind() == BranchKind.RETURN ? stack.pop() : target;

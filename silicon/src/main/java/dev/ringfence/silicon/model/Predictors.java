@@ -9,13 +9,15 @@ package dev.ringfence.silicon.model;
  * @param targetWays entries of a set of it
  * @param targetAddressBits low bits of a branch's address that tell entries apart
  * @param targetUsesHistory whether indirect branches are predicted by history, too
+ * @param historyCrossesModes whether the history goes on when the mode changes
  * @param returnStack entries of the return stack buffer
  * @param returnUnderflow what predicts when that is empty
  * @param returnsFromTargetPredictor whether returns are predicted by the branch target buffer
  * @param predictsNonBranches whether fetch follows an entry before decoding what is at its address
+ * @param phantomCalls whether such an entry of a call pushes a return address
  * @param modeIsolation what IBRS isolates
- * @param lowerHalfLineUnisolated whether indirect branches in the lower half of a line may be
- *     predicted by entries of direct branches
+ * @param indirectTargetSelection whose direct branches predict indirect ones in the lower half of a
+ *     line
  */
 public record Predictors(
     int directionEntries,
@@ -24,9 +26,11 @@ public record Predictors(
     int targetWays,
     int targetAddressBits,
     boolean targetUsesHistory,
+    boolean historyCrossesModes,
     int returnStack,
     ReturnUnderflow returnUnderflow,
     boolean returnsFromTargetPredictor,
     boolean predictsNonBranches,
+    PhantomCalls phantomCalls,
     ModeIsolation modeIsolation,
-    boolean lowerHalfLineUnisolated) {}
+    IndirectTargetSelection indirectTargetSelection) {}

@@ -203,12 +203,14 @@ final class SiliconModelReader {
             "target-ways",
             "target-address-bits",
             "target-uses-history",
+            "history-crosses-modes",
             "return-stack",
             "return-underflow",
             "returns-from-target-predictor",
             "predicts-non-branches",
+            "phantom-calls",
             "mode-isolation",
-            "lower-half-line-unisolated");
+            "indirect-target-selection");
     return new Predictors(
         section.powerOfTwo("direction-entries", 1 << 24),
         section.number("history-length", 1, 1024),
@@ -216,12 +218,14 @@ final class SiliconModelReader {
         section.number("target-ways", 1, MOST_TARGET_WAYS),
         section.number("target-address-bits", 4, 64),
         section.flag("target-uses-history"),
+        section.flag("history-crosses-modes"),
         section.number("return-stack", 1, 1024),
-        section.underflow("return-underflow"),
+        section.word("return-underflow", ReturnUnderflow.values()),
         section.flag("returns-from-target-predictor"),
         section.flag("predicts-non-branches"),
-        section.isolation("mode-isolation"),
-        section.flag("lower-half-line-unisolated"));
+        section.word("phantom-calls", PhantomCalls.values()),
+        section.word("mode-isolation", ModeIsolation.values()),
+        section.word("indirect-target-selection", IndirectTargetSelection.values()));
   }
 
   private Forwarding forwarding() {
@@ -296,12 +300,8 @@ final class SiliconModelReader {
       return value(key).flag();
     }
 
-    ReturnUnderflow underflow(String key) {
-      return value(key).oneOf(words(ReturnUnderflow.values()));
-    }
-
-    ModeIsolation isolation(String key) {
-      return value(key).oneOf(words(ModeIsolation.values()));
+    <E extends Enum<E>> E word(String key, E[] constants) {
+      return value(key).oneOf(words(constants));
     }
 
     ReplacementPolicy replacement(String key, int ways) {

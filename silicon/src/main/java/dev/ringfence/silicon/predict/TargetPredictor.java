@@ -1,5 +1,6 @@
 package dev.ringfence.silicon.predict;
 
+import dev.ringfence.silicon.model.IndirectTargetSelection;
 import dev.ringfence.silicon.model.ModeIsolation;
 import dev.ringfence.silicon.model.Predictors;
 import java.util.Arrays;
@@ -40,7 +41,7 @@ public final class TargetPredictor {
   private final int ways;
   private final long branchMask;
   private final ModeIsolation isolation;
-  private final boolean lowerHalfByDirect;
+  private final IndirectTargetSelection selection;
 
   private final long[] tags;
   private final long[] targets;
@@ -64,7 +65,7 @@ public final class TargetPredictor {
     this.sets = model.targetEntries() / ways;
     this.branchMask = (1L << model.targetAddressBits()) - 1 & ADDRESS_MASK;
     this.isolation = model.modeIsolation();
-    this.lowerHalfByDirect = model.lowerHalfLineUnisolated();
+    this.selection = model.indirectTargetSelection();
     tags = new long[sets * ways];
     targets = new long[sets * ways];
     nextWay = new byte[sets];
@@ -108,8 +109,11 @@ public final class TargetPredictor {
       return NONE;
     }
     lastKind = kind(tags[entry]);
-    boolean direct = lastKind.isDirect();
-    return direct && !(lowerHalfByDirect && (branch & UPPER_HALF) == 0) ? NONE : targets[entry];
+    return lastKind.isDirect() && !takesDirectTargets(branch) ? NONE : targets[entry];
+  }
+
+  private boolean takesDirectTargets(long branch) {
+    return selection != IndirectTargetSelection.NONE && (branch & UPPER_HALF) == 0;
   }
 
   /**
@@ -201,15 +205,20 @@ public final class TargetPredictor {
     return (tag & ADDRESS_MASK) == (branch & branchMask) && (!apart || mode(tag) == mode);
   }
 
+  /** An entry that may be used, that of the mode if there is one. */
   private int find(long branch, int thread, int mode) {
     int first = set(branch) * ways;
+    int found = -1;
     for (int entry = first; entry < first + ways; entry++) {
       if ((tags[entry] & ADDRESS_MASK) == (branch & branchMask)
           && usable(tags[entry], thread, mode)) {
-        return entry;
+        if (mode(tags[entry]) == mode) {
+          return entry;
+        }
+        found = entry;
       }
     }
-    return -1;
+    return found;
   }
 
   private boolean usable(long tag, int thread, int mode) {
@@ -219,8 +228,15 @@ public final class TargetPredictor {
     return switch (isolation) {
       case NONE -> true;
       case IBRS -> !restricted[thread] || mode(tag) >= mode;
-      case ENHANCED_IBRS -> !restricted[thread] || mode(tag) == mode;
+      case ENHANCED_IBRS ->
+          !restricted[thread] || mode(tag) == mode || selectedAcrossMachines(tag, mode);
     };
+  }
+
+  private boolean selectedAcrossMachines(long tag, int mode) {
+    return selection == IndirectTargetSelection.GUEST_HOST
+        && kind(tag).isDirect()
+        && PredictorMode.isSupervisor(mode(tag)) == PredictorMode.isSupervisor(mode);
   }
 
   private int set(long branch) {

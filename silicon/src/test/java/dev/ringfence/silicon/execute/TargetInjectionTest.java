@@ -1,20 +1,27 @@
 package dev.ringfence.silicon.execute;
 
+import static dev.ringfence.silicon.Assembler.R11;
 import static dev.ringfence.silicon.Assembler.R8;
 import static dev.ringfence.silicon.Assembler.R9;
 import static dev.ringfence.silicon.Assembler.RBX;
+import static dev.ringfence.silicon.Assembler.RCX;
 import static dev.ringfence.silicon.BareCore.CODE;
 import static dev.ringfence.silicon.BareCore.DATA;
 import static dev.ringfence.silicon.BareCore.PROBES;
 import static dev.ringfence.silicon.BareCore.USER;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.ringfence.machine.cpu.ControlBits;
 import dev.ringfence.machine.cpu.SpeculationControl;
 import dev.ringfence.silicon.Assembler;
+import dev.ringfence.silicon.Assembler.Label;
 import dev.ringfence.silicon.BareCore;
 import dev.ringfence.silicon.TimeBase;
 import dev.ringfence.silicon.model.SiliconModel;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * User code trains a jump whose address agrees with that of a kernel branch in the bits that the
@@ -76,6 +83,32 @@ class TargetInjectionTest {
       bare.memory.fill(CODE, BRANCH, (byte) 0x90);
       bare.run(kernel);
       return bare.probed();
+    }
+  }
+
+  /**
+   * Barberis et al., "Branch History Injection" (2022): what user mode did is part of the history
+   * in the kernel. The kernel's list of affected processors has none of AMD's (NO_BHI).
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "haswell-server, true",
+    "cascadelake-server, true",
+    "sapphirerapids, true",
+    "zen1, false",
+    "zen2, false",
+    "zen4, false"
+  })
+  void theHistoryOfUserModeReachesTheKernelOnIntelsProcessors(String model, boolean crosses) {
+    try (BareCore bare = new BareCore(SiliconModel.load(model), TimeBase.CYCLES)) {
+      Label next = new Label();
+      place(bare, CODE + END, new Assembler().jump(next).nops(3).label(next).breakpoint());
+      bare.state.efer |= ControlBits.EFER_SCE;
+      // SYSRET
+      bare.run(new Assembler().set(RCX, USER + CODE + END).set(R11, 2).bytes(0x48, 0x0f, 0x07));
+      assertEquals(3, bare.raised());
+      boolean empty = LongStream.of(bare.core.history(0).bits()).allMatch(bits -> bits == 0);
+      assertEquals(crosses, !empty);
     }
   }
 

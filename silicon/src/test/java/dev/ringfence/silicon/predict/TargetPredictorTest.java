@@ -8,11 +8,15 @@ import static dev.ringfence.silicon.predict.TargetPredictor.NONE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.ringfence.silicon.model.IndirectTargetSelection;
 import dev.ringfence.silicon.model.ModeIsolation;
+import dev.ringfence.silicon.model.PhantomCalls;
 import dev.ringfence.silicon.model.Predictors;
 import dev.ringfence.silicon.model.ReturnUnderflow;
 import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class TargetPredictorTest {
   private static final long KERNEL_BRANCH = 0xffff_ffff_8123_4567L;
@@ -22,7 +26,7 @@ final class TargetPredictorTest {
   private final BranchHistory history = DirectionPredictor.history(29);
 
   private static TargetPredictor predictor(
-      ModeIsolation isolation, boolean usesHistory, boolean lowerHalf) {
+      ModeIsolation isolation, boolean usesHistory, IndirectTargetSelection selection) {
     return new TargetPredictor(
         new Predictors(
             4096,
@@ -31,17 +35,19 @@ final class TargetPredictorTest {
             4,
             31,
             usesHistory,
+            true,
             16,
             ReturnUnderflow.TARGET_PREDICTOR,
             false,
             false,
+            PhantomCalls.NONE,
             isolation,
-            lowerHalf),
+            selection),
         2);
   }
 
   private static TargetPredictor predictor(ModeIsolation isolation) {
-    return predictor(isolation, false, false);
+    return predictor(isolation, false, IndirectTargetSelection.NONE);
   }
 
   private void train(TargetPredictor predictor, long branch, long target, int thread, int mode) {
@@ -151,7 +157,8 @@ final class TargetPredictorTest {
    */
   @Test
   void chosenHistoryMakesKernelBranchesCollide() {
-    TargetPredictor predictor = predictor(ModeIsolation.ENHANCED_IBRS, true, false);
+    TargetPredictor predictor =
+        predictor(ModeIsolation.ENHANCED_IBRS, true, IndirectTargetSelection.NONE);
     predictor.control(0, true, false);
     long other = 0xffff_ffff_8177_1233L;
     BranchHistory trained = DirectionPredictor.history(29);
@@ -175,7 +182,7 @@ final class TargetPredictorTest {
 
   @Test
   void historyTellsTargetsOfOneBranchApart() {
-    TargetPredictor predictor = predictor(ModeIsolation.NONE, true, false);
+    TargetPredictor predictor = predictor(ModeIsolation.NONE, true, IndirectTargetSelection.NONE);
     BranchHistory second = DirectionPredictor.history(29);
     second.taken(0x1234, 0x5678);
     predictor.update(KERNEL_BRANCH, HANDLER, BranchKind.INDIRECT_CALL, 0, SUPERVISOR, history);
@@ -191,7 +198,8 @@ final class TargetPredictorTest {
   /** IBPB: software before the barrier does not control predictions after it. */
   @Test
   void aBarrierForgetsAll() {
-    TargetPredictor predictor = predictor(ModeIsolation.ENHANCED_IBRS, true, true);
+    TargetPredictor predictor =
+        predictor(ModeIsolation.ENHANCED_IBRS, true, IndirectTargetSelection.INTRA_MODE);
     train(predictor, KERNEL_BRANCH, HANDLER, 0, SUPERVISOR);
     predictor.update(KERNEL_BRANCH - 32, GADGET, BranchKind.JUMP, 0, SUPERVISOR, history);
     predictor.barrier();
@@ -221,8 +229,10 @@ final class TargetPredictorTest {
   void theLowerHalfOfALineTakesTargetsOfDirectBranches() {
     long lower = 0xffff_ffff_8123_4547L;
     long upper = lower + 0x20;
-    TargetPredictor sound = predictor(ModeIsolation.ENHANCED_IBRS, true, false);
-    TargetPredictor affected = predictor(ModeIsolation.ENHANCED_IBRS, true, true);
+    TargetPredictor sound =
+        predictor(ModeIsolation.ENHANCED_IBRS, true, IndirectTargetSelection.NONE);
+    TargetPredictor affected =
+        predictor(ModeIsolation.ENHANCED_IBRS, true, IndirectTargetSelection.INTRA_MODE);
     for (TargetPredictor predictor : new TargetPredictor[] {sound, affected}) {
       predictor.control(0, true, false);
       long alias = 1L << 31;
@@ -233,6 +243,26 @@ final class TargetPredictorTest {
     assertEquals(NONE, predict(affected, upper, 0, SUPERVISOR));
     assertEquals(GADGET, predict(affected, lower, 0, SUPERVISOR));
     assertEquals(NONE, predict(affected, lower, 0, USER));
+  }
+
+  /**
+   * The kernel's table of processors that are affected by "Indirect Target Selection": on some,
+   * host and guest are not kept apart either; user mode and kernel are on all.
+   */
+  @ParameterizedTest
+  @EnumSource(IndirectTargetSelection.class)
+  void directBranchesOfAGuestAreSelectedOnSomeProcessors(IndirectTargetSelection selection) {
+    long lower = 0xffff_ffff_8123_4547L;
+    TargetPredictor predictor = predictor(ModeIsolation.ENHANCED_IBRS, false, selection);
+    predictor.control(0, true, false);
+    predictor.update(lower, GADGET, BranchKind.JUMP, 0, GUEST_SUPERVISOR, history);
+    long expected = selection == IndirectTargetSelection.GUEST_HOST ? GADGET : NONE;
+    assertEquals(expected, predict(predictor, lower, 0, SUPERVISOR));
+    assertEquals(NONE, predict(predictor, lower, 0, USER));
+    train(predictor, lower, HANDLER, 0, SUPERVISOR);
+    assertEquals(HANDLER, predict(predictor, lower, 0, SUPERVISOR), "its own mode comes first");
+    train(predictor, lower, GADGET, 0, GUEST_SUPERVISOR);
+    assertEquals(HANDLER, predict(predictor, lower, 0, SUPERVISOR), "indirect ones are kept apart");
   }
 
   /**
