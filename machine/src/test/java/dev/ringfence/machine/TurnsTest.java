@@ -154,7 +154,7 @@ final class TurnsTest {
     Path file = folder.resolve("middle");
     try (Machine machine = machine()) {
       run(machine, middle, middle);
-      Snapshot.save(file, MACHINE, "{}", machine.parts());
+      Snapshot.save(file, MACHINE, "{}", machine.parts(), Snapshot.Storage.PLAIN);
     }
     try (Machine machine = new Machine(MACHINE)) {
       Snapshot.open(file).restore(MACHINE, machine.parts());

@@ -48,7 +48,8 @@ public final class SavedGuest implements AutoCloseable {
             file,
             Manifest.of(
                 version, experiment.configuration(), experiment.request(), experiment.guest()),
-            observers(linux == null ? null : linux.allocations()));
+            observers(linux == null ? null : linux.allocations()),
+            Snapshot.Storage.PLAIN);
     return new SavedGuest(
         experiment, file, Snapshot.open(file), linux == null ? null : linux.running().image());
   }

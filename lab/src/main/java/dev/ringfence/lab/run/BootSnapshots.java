@@ -188,7 +188,11 @@ public final class BootSnapshots {
       unfinished = Files.createTempFile(folder, key, UNFINISHED);
       start
           .session()
-          .saveSnapshot(unfinished, Manifest.of(version, configuration, request, guest), observers);
+          .saveSnapshot(
+              unfinished,
+              Manifest.of(version, configuration, request, guest),
+              observers,
+              Snapshot.Storage.COMPRESSED);
       Files.move(
           unfinished,
           folder.resolve(key + SUFFIX),

@@ -377,12 +377,13 @@ public final class GuestSession implements Stateful {
 
   /** Writes machine and session to a file; both go on. */
   public void saveSnapshot(Path file, Manifest manifest) {
-    saveSnapshot(file, manifest, List.of());
+    saveSnapshot(file, manifest, List.of(), Snapshot.Storage.COMPRESSED);
   }
 
   /** Writes machine, session and what else belongs to them to a file; all go on. */
-  public void saveSnapshot(Path file, Manifest manifest, List<Stateful> observers) {
-    Snapshot.save(file, machine.configuration(), manifest.toJson(), parts(observers));
+  public void saveSnapshot(
+      Path file, Manifest manifest, List<Stateful> observers, Snapshot.Storage storage) {
+    Snapshot.save(file, machine.configuration(), manifest.toJson(), parts(observers), storage);
   }
 
   /** Brings machine and session into the state of a snapshot. */

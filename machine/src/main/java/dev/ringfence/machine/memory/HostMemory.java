@@ -102,6 +102,16 @@ public final class HostMemory {
     return MemorySegment.mismatch(EVERYTHING, a, a + length, EVERYTHING, b, b + length) == -1;
   }
 
+  /** Whether all bytes are zero; the length is a multiple of 32. */
+  static boolean isZero(long address, int length) {
+    for (long at = address; at < address + length; at += 32) {
+      if ((getLong(at) | getLong(at + 8) | getLong(at + 16) | getLong(at + 24)) != 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   static void fill(long address, long length, byte value) {
     EVERYTHING.asSlice(address, length).fill(value);
   }

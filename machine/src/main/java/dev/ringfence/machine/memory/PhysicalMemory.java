@@ -315,10 +315,11 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
     out.writeLong(size);
     byte[] page = new byte[4096];
     for (int i = 0; i < codePages.length; i++) {
-      HostMemory.copy(host + ((long) i << 12), page, 0, 4096);
-      boolean zero = isZero(page);
+      long at = host + ((long) i << 12);
+      boolean zero = HostMemory.isZero(at, 4096);
       out.writeBoolean(zero);
       if (!zero) {
+        HostMemory.copy(at, page, 0, 4096);
         out.writeBytes(page);
       }
     }
@@ -332,22 +333,13 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
       long at = host + ((long) i << 12);
       if (in.readBoolean()) {
         // A page that is zero already stays untouched, and so out of the host's memory.
-        HostMemory.copy(at, page, 0, 4096);
-        if (!isZero(page)) {
+        if (!HostMemory.isZero(at, 4096)) {
           HostMemory.fill(at, 4096, (byte) 0);
         }
       } else {
-        HostMemory.copy(in.readBytes(4096), 0, at, 4096);
+        in.readBytes(page);
+        HostMemory.copy(page, 0, at, 4096);
       }
     }
-  }
-
-  private static boolean isZero(byte[] page) {
-    for (byte b : page) {
-      if (b != 0) {
-        return false;
-      }
-    }
-    return true;
   }
 }

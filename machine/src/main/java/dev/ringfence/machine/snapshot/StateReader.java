@@ -53,12 +53,17 @@ public final class StateReader {
 
   public byte[] readBytes(int length) {
     byte[] bytes = new byte[length];
+    readBytes(bytes);
+    return bytes;
+  }
+
+  /** Reads as many bytes as the array is long. */
+  public void readBytes(byte[] target) {
     try {
-      in.readFully(bytes);
+      in.readFully(target);
     } catch (IOException e) {
       throw ended(e);
     }
-    return bytes;
   }
 
   /** Reads into an array whose length must be the one that was written. */

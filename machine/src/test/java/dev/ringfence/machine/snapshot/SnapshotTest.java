@@ -16,6 +16,8 @@ import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class SnapshotTest {
   private static final MachineConfiguration MACHINE = MachineConfiguration.of(64L << 20, 1);
@@ -57,9 +59,17 @@ final class SnapshotTest {
   }
 
   private Path saved() {
+    return saved(Snapshot.Storage.COMPRESSED);
+  }
+
+  private Path saved(Snapshot.Storage storage) {
     Path file = folder.resolve("snapshot");
     Snapshot.save(
-        file, MACHINE, MANIFEST, List.of(new Part("a", bytes(300_000)), new Part("b", bytes(7))));
+        file,
+        MACHINE,
+        MANIFEST,
+        List.of(new Part("a", bytes(300_000)), new Part("b", bytes(7))),
+        storage);
     return file;
   }
 
@@ -67,9 +77,10 @@ final class SnapshotTest {
     return List.of(new Part("a", new byte[0]), new Part("b", new byte[0]));
   }
 
-  @Test
-  void whatIsSavedComesBack() {
-    Snapshot snapshot = Snapshot.open(saved());
+  @ParameterizedTest
+  @EnumSource
+  void whatIsSavedComesBack(Snapshot.Storage storage) {
+    Snapshot snapshot = Snapshot.open(saved(storage));
     Part a = new Part("a", new byte[0]);
     Part b = new Part("b", new byte[0]);
     snapshot.restore(MACHINE, List.of(a, b));
@@ -156,7 +167,8 @@ final class SnapshotTest {
   void aFileThatCannotBeWrittenLeavesNothingBehind() throws IOException {
     Path target = folder.resolve("missing").resolve("snapshot");
     assertThrows(
-        BadInputException.class, () -> Snapshot.save(target, MACHINE, MANIFEST, emptyParts()));
+        BadInputException.class,
+        () -> Snapshot.save(target, MACHINE, MANIFEST, emptyParts(), Snapshot.Storage.COMPRESSED));
     assertFalse(Files.exists(target.getParent()));
   }
 }
