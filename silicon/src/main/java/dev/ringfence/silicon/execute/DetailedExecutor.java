@@ -215,6 +215,7 @@ public final class DetailedExecutor implements Executor {
           limit = current.firstOperation[stop];
         }
         r[Slot.BLOCK_START] = s.rip;
+        operationsOfAccess();
         long delay = fetch.of(current, timed, s.rip, b.dispatched);
         if (delay > 0) {
           b.hold(b.dispatched + delay);
@@ -458,6 +459,7 @@ public final class DetailedExecutor implements Executor {
       begin = assisted(o, linear, bytes, start, next);
     }
     long value = read(o, linear, bytes, update);
+    begin = Math.max(begin, operationsOfAccess());
     if (memory.leaveBlock) {
       // A device answered.
       long asked = Math.max(begin, board.retired);
@@ -534,6 +536,20 @@ public final class DetailedExecutor implements Executor {
     return squash;
   }
 
+  /**
+   * What a layer beneath the guest has done to the silicon at an access, such as the write of CR3
+   * with which isolation leaves the restricted address space, is behind a fault: it has ended
+   * before anything younger is dispatched. Returns when that is, 0 if there is none.
+   */
+  private long operationsOfAccess() {
+    int cycles = core.takeOwed(thread);
+    if (cycles == 0) {
+      return 0;
+    }
+    board.drain(board.retired + cycles);
+    return board.dispatched;
+  }
+
   /** A store of up to 8 bytes; returns when it may retire. */
   private long store(MicroOperation o, long t, long linear, long value, long start, int next) {
     int bytes = TimedBlock.bytes(t);
@@ -600,7 +616,6 @@ public final class DetailedExecutor implements Executor {
         crosses || outcome != TranslationInspector.Outcome.PERMITTED
             ? begin
             : path.translated(linear, begin);
-    long end = Math.max(addressAt, dataAt) + 1;
     inspector.inspect(linear, PageWalker.WRITE);
     long host = crosses ? 0 : physical.hostAddress(inspector.physical());
     long before = host == 0 ? 0 : MemoryPath.read(host, bytes);
@@ -610,6 +625,7 @@ public final class DetailedExecutor implements Executor {
       case 4 -> memory.store32(linear, value, o.stack);
       default -> memory.store64(linear, value, o.stack);
     }
+    long end = Math.max(operationsOfAccess(), Math.max(addressAt, dataAt) + 1);
     if (crosses) {
       return Math.max(end, path.crossing(linear, bytes, true, instruction(o), begin));
     }

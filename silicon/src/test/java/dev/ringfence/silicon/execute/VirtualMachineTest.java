@@ -235,4 +235,94 @@ class VirtualMachineTest {
     assertEquals(-1, leftByHost("skylake-server", RESTRICTED));
     assertEquals(-1, leftByHost("ideal", NOTHING));
   }
+
+  private static final int RETURN = 0x700;
+
+  /**
+   * Code at {@link #RETURN} of the host's page: a return whose address waits for memory, and leads
+   * to {@link #END}.
+   *
+   * @param behindExit what the host executes between the exit and that return
+   * @return what the host leaves on the way to where the guest's last call would return to
+   */
+  private static int leftByHostsReturn(String model, Assembler behindExit) {
+    try (BareGuest guest = new BareGuest(SiliconModel.load(model), TimeBase.CYCLES)) {
+      BareCore host = guest.host;
+      byte[] gadget =
+          new Assembler()
+              .set(RBX, PROBES + ((long) SECRET << PROBE_SHIFT))
+              .load(RBX, RBX, 0)
+              .loadFence()
+              .breakpoint()
+              .code();
+      byte[] giveBack = slowReturn(behindExit).code();
+      host.memory.write(BareCore.CODE + GADGET, gadget, 0, gadget.length);
+      host.memory.writeByte(BareCore.CODE + END, (byte) 0xf4);
+      host.memory.write(BareCore.CODE + RETURN, giveBack, 0, giveBack.length);
+      // The host's code has run before, so that it is in the caches.
+      host.runAt(BareCore.CODE + GADGET);
+      host.runAt(BareCore.CODE + RETURN);
+      host.core.sharedCache().flush(PROBES + ((long) SECRET << PROBE_SHIFT));
+      // The guest's call is at the host's address in front of the gadget; it halts where it leads.
+      Assembler calls = new Assembler();
+      Assembler.Label called = new Assembler.Label();
+      calls.nops(GADGET - 5).call(called).nops(64).label(called).halt();
+      guest.place(calls);
+      guest.run(new Assembler());
+      assertEquals(-1, host.probed());
+      host.runAt(BareCore.CODE + RETURN);
+      return host.probed();
+    }
+  }
+
+  private static Assembler slowReturn(Assembler before) {
+    Assembler code = new Assembler().bytes(unsigned(before.code()));
+    code.set(R8, BareCore.CODE + END).set(R9, DATA + 0x100).set(Assembler.RSP, DATA + 0x100);
+    return code.store(R9, 0, R8).flushLine(R9, 0).memoryFence().giveBack();
+  }
+
+  private static int[] unsigned(byte[] bytes) {
+    int[] values = new int[bytes.length];
+    for (int i = 0; i < bytes.length; i++) {
+      values[i] = bytes[i] & 0xff;
+    }
+    return values;
+  }
+
+  /** Calls that return nowhere: each leaves an entry that leads behind it, where it waits. */
+  private static Assembler stuffing(int calls) {
+    Assembler code = new Assembler();
+    for (int i = 0; i < calls; i++) {
+      Assembler.Label next = new Assembler.Label();
+      code.call(next).breakpoint().label(next);
+    }
+    return code.addConstant(Assembler.RSP, 8 * calls).loadFence();
+  }
+
+  /**
+   * Documentation/admin-guide/hw-vuln/spectre.rst: "the return stack buffer may be poisoned by the
+   * guest", so that a host without enhanced IBRS fills it at VM exit; Intel, "Retpoline: A Branch
+   * Target Injection Mitigation", section on RSB stuffing.
+   */
+  @Test
+  void aHostsReturnFollowsTheGuestsLastCallUnlessTheStackIsStuffed() {
+    assertEquals(SECRET, leftByHostsReturn("skylake-server", new Assembler()));
+    assertEquals(
+        -1, leftByHostsReturn("skylake-server", stuffing(MODEL.predictors().returnStack())));
+    assertEquals(-1, leftByHostsReturn("ideal", new Assembler()));
+  }
+
+  /**
+   * Intel, "Post-barrier Return Stack Buffer Predictions": a call that retires behind the exit is
+   * enough for the first return, which takes that call's entry. The second one takes the guest's.
+   */
+  @Test
+  void oneCallBehindTheExitProtectsOneReturn() {
+    assertEquals(-1, leftByHostsReturn("skylake-server", stuffing(1)));
+    Assembler returned = new Assembler();
+    Assembler.Label next = new Assembler.Label();
+    Assembler.Label function = new Assembler.Label();
+    returned.call(function).jump(next).label(function).giveBack().label(next).loadFence();
+    assertEquals(SECRET, leftByHostsReturn("skylake-server", returned));
+  }
 }
