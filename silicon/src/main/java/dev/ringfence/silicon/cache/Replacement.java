@@ -26,6 +26,7 @@ final class Replacement {
 
   private final ReplacementPolicy policy;
   private final int ways;
+  private final boolean idempotent;
 
   /** By way of a tree: the bits of the nodes on its path, and their values that point elsewhere. */
   private final long[] path;
@@ -41,6 +42,11 @@ final class Replacement {
     }
     this.policy = policy;
     this.ways = ways;
+    this.idempotent =
+        switch (policy) {
+          case LRU, PLRU, LRU3PLRU4 -> true;
+          case QLRU_H00_M1_R0_U1, QLRU_H11_M1_R0_U0 -> false;
+        };
     int leaves = policy == ReplacementPolicy.PLRU ? ways : TREE_WAYS;
     path = new long[leaves];
     away = new long[leaves];
@@ -67,6 +73,11 @@ final class Replacement {
 
   private long ages(int age) {
     return LOW_BITS * age & (ways == 32 ? -1 : (1L << 2 * ways) - 1);
+  }
+
+  /** Whether a hit on the way that was used or filled last changes nothing. */
+  boolean idempotent() {
+    return idempotent;
   }
 
   /** State after a hit. */
