@@ -104,11 +104,16 @@ static inline void leave_history(uint64_t bits)
 /*
  * Overwrites what the processor remembers of targets by history: so many indirect jumps, each after
  * another history, that little else is left. What it predicts then does not depend on history.
+ *
+ * Two branches an iteration move a history by four bits, and 16 targets in a row differ in four: so
+ * all histories can come, whatever the address. They go on where they were, so that those that
+ * collide with the kernel's are others the next time.
  */
 static inline void forget_histories(void)
 {
 	enum { JUMPS = 12000 };
-	uint64_t random = 88172645463325252, count = JUMPS, target, shifted;
+	static uint64_t random = 88172645463325252;
+	uint64_t count = JUMPS, target, shifted;
 
 	__asm__ volatile(
 		"1: mov %[random], %[shifted]\n\t"
@@ -121,11 +126,11 @@ static inline void forget_histories(void)
 		"shl $17, %[shifted]\n\t"
 		"xor %[shifted], %[random]\n\t"
 		"mov %[random], %[shifted]\n\t"
-		"and $7, %[shifted]\n\t"
+		"and $15, %[shifted]\n\t"
 		"lea 2f(%%rip), %[target]\n\t"
 		"add %[shifted], %[target]\n\t"
 		"jmp *%[target]\n\t"
-		"2: .fill 7, 1, 0x90\n\t"
+		"2: .fill 15, 1, 0x90\n\t"
 		"dec %[count]\n\t"
 		"jnz 1b\n\t"
 		: [random] "+r"(random), [count] "+r"(count), [target] "=&r"(target), [shifted] "=&r"(shifted)
