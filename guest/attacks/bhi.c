@@ -18,7 +18,7 @@
 #include "secret.h"
 #include "train.h"
 
-enum { HISTORIES = 256, TRIES = 512, ROUNDS = 6, PROGRAM_LINE = 0 };
+enum { HISTORIES = 256, TRIES = 512, ROUNDS = 6, ATTEMPTS = 3, PROGRAM_LINE = 0 };
 
 static const uint8_t *array;
 static int memory;
@@ -84,11 +84,20 @@ static int find_collision(void)
 	return 0;
 }
 
+/*
+ * The first attempt after another process has used the secret spends what time there is on the walk
+ * to it, and on bringing it nearer, which spares both to the next.
+ */
 static int sample(int index)
 {
+	int value = NOTHING;
+
 	use_secret(index);
-	call_with_name(trained_history);
-	return call_with_result(history, options.address + index);
+	for (int i = 0; i < ATTEMPTS && value == NOTHING; i++) {
+		call_with_name(trained_history);
+		value = call_with_result(history, options.address + index);
+	}
+	return value;
 }
 
 int main(int argc, char **argv)

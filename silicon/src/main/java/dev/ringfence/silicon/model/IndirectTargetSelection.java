@@ -1,8 +1,8 @@
 package dev.ringfence.silicon.model;
 
 /**
- * Whose direct branches may give a target to an indirect branch in the lower half of a line, while
- * IA32_SPEC_CTRL.IBRS is set (kernel document hw-vuln/indirect-target-selection.rst).
+ * Whose branches of the upper half of a line may give a target to an indirect branch of the lower
+ * half, while IA32_SPEC_CTRL.IBRS is set (kernel document hw-vuln/indirect-target-selection.rst).
  */
 public enum IndirectTargetSelection {
   /** Nobody's. */

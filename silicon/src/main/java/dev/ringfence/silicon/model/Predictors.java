@@ -16,8 +16,8 @@ package dev.ringfence.silicon.model;
  * @param predictsNonBranches whether fetch follows an entry before decoding what is at its address
  * @param phantomCalls whether such an entry of a call pushes a return address
  * @param modeIsolation what IBRS isolates
- * @param indirectTargetSelection whose direct branches predict indirect ones in the lower half of a
- *     line
+ * @param indirectTargetSelection whose branches of the upper half of a line predict indirect ones
+ *     of the lower half
  */
 public record Predictors(
     int directionEntries,

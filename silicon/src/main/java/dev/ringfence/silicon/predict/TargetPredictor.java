@@ -24,8 +24,10 @@ public final class TargetPredictor {
   /** No prediction. Not a canonical address. */
   public static final long NONE = Long.MIN_VALUE;
 
-  /** Of a line's 64 bytes, the bit of an address that tells its halves apart. */
-  private static final int UPPER_HALF = 1 << 5;
+  private static final int LINE = 64;
+
+  /** The bit of an address that tells the halves of a line apart. */
+  private static final int UPPER_HALF = LINE / 2;
 
   /** Tag of an entry without prediction: no branch has all these address bits. */
   private static final long EMPTY = -1;
@@ -99,21 +101,41 @@ public final class TargetPredictor {
     if (historyTags.length > 0) {
       int entry = historyEntry(branch, history);
       long tag = historyTags[entry];
-      if ((tag & ADDRESS_MASK) == historyTag(branch, history) && usable(tag, thread, mode)) {
+      if ((tag & ADDRESS_MASK) == historyTag(branch, history) && usable(tag, thread, mode, false)) {
         lastKind = kind(tag);
         return historyTargets[entry];
       }
     }
-    int entry = find(branch, thread, mode);
+    int entry = find(branch, thread, mode, false);
+    if (entry < 0 || kind(tags[entry]).isDirect()) {
+      entry = selected(branch, thread, mode);
+    }
     if (entry < 0) {
       return NONE;
     }
     lastKind = kind(tags[entry]);
-    return lastKind.isDirect() && !takesDirectTargets(branch) ? NONE : targets[entry];
+    return targets[entry];
   }
 
-  private boolean takesDirectTargets(long branch) {
-    return selection != IndirectTargetSelection.NONE && (branch & UPPER_HALF) == 0;
+  /**
+   * Indirect target selection: an indirect branch of the lower half of a line that has no target of
+   * its own may get that of a branch, direct or not, of the upper half (kernel commit "x86/its:
+   * Enable Indirect Target Selection mitigation"). Which of several is not published; here it is
+   * the first.
+   */
+  private int selected(long branch, int thread, int mode) {
+    if (selection == IndirectTargetSelection.NONE || (branch & UPPER_HALF) != 0) {
+      return -1;
+    }
+    long upper = branch & -LINE | UPPER_HALF;
+    boolean acrossMachines = selection == IndirectTargetSelection.GUEST_HOST;
+    for (long address = upper; address < upper + UPPER_HALF; address++) {
+      int entry = find(address, thread, mode, acrossMachines);
+      if (entry >= 0) {
+        return entry;
+      }
+    }
+    return -1;
   }
 
   /**
@@ -205,13 +227,17 @@ public final class TargetPredictor {
     return (tag & ADDRESS_MASK) == (branch & branchMask) && (!apart || mode(tag) == mode);
   }
 
-  /** An entry that may be used, that of the mode if there is one. */
-  private int find(long branch, int thread, int mode) {
+  /**
+   * An entry that may be used, that of the mode if there is one.
+   *
+   * @param acrossMachines whether host and guest are not told apart
+   */
+  private int find(long branch, int thread, int mode, boolean acrossMachines) {
     int first = set(branch) * ways;
     int found = -1;
     for (int entry = first; entry < first + ways; entry++) {
       if ((tags[entry] & ADDRESS_MASK) == (branch & branchMask)
-          && usable(tags[entry], thread, mode)) {
+          && usable(tags[entry], thread, mode, acrossMachines)) {
         if (mode(tags[entry]) == mode) {
           return entry;
         }
@@ -221,7 +247,7 @@ public final class TargetPredictor {
     return found;
   }
 
-  private boolean usable(long tag, int thread, int mode) {
+  private boolean usable(long tag, int thread, int mode, boolean acrossMachines) {
     if ((alone[thread] || restricted[thread]) && (int) (tag >>> THREAD_SHIFT) != thread) {
       return false;
     }
@@ -229,14 +255,11 @@ public final class TargetPredictor {
       case NONE -> true;
       case IBRS -> !restricted[thread] || mode(tag) >= mode;
       case ENHANCED_IBRS ->
-          !restricted[thread] || mode(tag) == mode || selectedAcrossMachines(tag, mode);
+          !restricted[thread]
+              || mode(tag) == mode
+              || acrossMachines
+                  && PredictorMode.isSupervisor(mode(tag)) == PredictorMode.isSupervisor(mode);
     };
-  }
-
-  private boolean selectedAcrossMachines(long tag, int mode) {
-    return selection == IndirectTargetSelection.GUEST_HOST
-        && kind(tag).isDirect()
-        && PredictorMode.isSupervisor(mode(tag)) == PredictorMode.isSupervisor(mode);
   }
 
   private int set(long branch) {

@@ -201,10 +201,12 @@ final class TargetPredictorTest {
     TargetPredictor predictor =
         predictor(ModeIsolation.ENHANCED_IBRS, true, IndirectTargetSelection.INTRA_MODE);
     train(predictor, KERNEL_BRANCH, HANDLER, 0, SUPERVISOR);
-    predictor.update(KERNEL_BRANCH - 32, GADGET, BranchKind.JUMP, 0, SUPERVISOR, history);
+    long lower = KERNEL_BRANCH & -64;
+    predictor.update(lower + 32, GADGET, BranchKind.JUMP, 0, SUPERVISOR, history);
+    assertEquals(GADGET, predict(predictor, lower, 0, SUPERVISOR));
     predictor.barrier();
     assertEquals(NONE, predict(predictor, KERNEL_BRANCH, 0, SUPERVISOR));
-    assertEquals(NONE, predict(predictor, KERNEL_BRANCH - 32, 0, SUPERVISOR));
+    assertEquals(NONE, predict(predictor, lower, 0, SUPERVISOR));
     assertEquals(NONE, predictor.predictFetch(KERNEL_BRANCH, SUPERVISOR));
   }
 
@@ -222,13 +224,14 @@ final class TargetPredictorTest {
   }
 
   /**
-   * "Indirect Target Selection" (2025): indirect branches whose last byte is in the lower half of a
-   * line are predicted by entries of direct branches, too; of the same mode.
+   * "x86/its: Enable Indirect Target Selection mitigation" (2025): indirect branches whose last
+   * byte is in the lower half of a line get targets of branches of the upper half; of the same
+   * mode.
    */
   @Test
-  void theLowerHalfOfALineTakesTargetsOfDirectBranches() {
+  void theLowerHalfOfALineTakesTargetsOfTheUpperHalf() {
     long lower = 0xffff_ffff_8123_4547L;
-    long upper = lower + 0x20;
+    long upper = lower + 0x32;
     TargetPredictor sound =
         predictor(ModeIsolation.ENHANCED_IBRS, true, IndirectTargetSelection.NONE);
     TargetPredictor affected =
@@ -236,13 +239,15 @@ final class TargetPredictorTest {
     for (TargetPredictor predictor : new TargetPredictor[] {sound, affected}) {
       predictor.control(0, true, false);
       long alias = 1L << 31;
-      predictor.update(lower ^ alias, GADGET, BranchKind.CONDITIONAL, 0, SUPERVISOR, history);
       predictor.update(upper ^ alias, GADGET, BranchKind.CONDITIONAL, 0, SUPERVISOR, history);
     }
     assertEquals(NONE, predict(sound, lower, 0, SUPERVISOR));
     assertEquals(NONE, predict(affected, upper, 0, SUPERVISOR));
     assertEquals(GADGET, predict(affected, lower, 0, SUPERVISOR));
     assertEquals(NONE, predict(affected, lower, 0, USER));
+    assertEquals(NONE, predict(affected, lower + 64, 0, SUPERVISOR));
+    train(affected, lower, HANDLER, 0, SUPERVISOR);
+    assertEquals(HANDLER, predict(affected, lower, 0, SUPERVISOR), "it has one of its own");
   }
 
   /**
@@ -251,18 +256,18 @@ final class TargetPredictorTest {
    */
   @ParameterizedTest
   @EnumSource(IndirectTargetSelection.class)
-  void directBranchesOfAGuestAreSelectedOnSomeProcessors(IndirectTargetSelection selection) {
+  void branchesOfAGuestAreSelectedOnSomeProcessors(IndirectTargetSelection selection) {
     long lower = 0xffff_ffff_8123_4547L;
     TargetPredictor predictor = predictor(ModeIsolation.ENHANCED_IBRS, false, selection);
     predictor.control(0, true, false);
-    predictor.update(lower, GADGET, BranchKind.JUMP, 0, GUEST_SUPERVISOR, history);
+    predictor.update(lower + 0x20, GADGET, BranchKind.JUMP, 0, GUEST_SUPERVISOR, history);
     long expected = selection == IndirectTargetSelection.GUEST_HOST ? GADGET : NONE;
     assertEquals(expected, predict(predictor, lower, 0, SUPERVISOR));
     assertEquals(NONE, predict(predictor, lower, 0, USER));
-    train(predictor, lower, HANDLER, 0, SUPERVISOR);
-    assertEquals(HANDLER, predict(predictor, lower, 0, SUPERVISOR), "its own mode comes first");
     train(predictor, lower, GADGET, 0, GUEST_SUPERVISOR);
-    assertEquals(HANDLER, predict(predictor, lower, 0, SUPERVISOR), "indirect ones are kept apart");
+    predictor.update(lower + 0x20, HANDLER, BranchKind.JUMP, 0, SUPERVISOR, history);
+    expected = selection == IndirectTargetSelection.NONE ? NONE : HANDLER;
+    assertEquals(expected, predict(predictor, lower, 0, SUPERVISOR), "its own mode comes first");
   }
 
   /**
