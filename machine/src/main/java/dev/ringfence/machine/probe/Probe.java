@@ -69,8 +69,9 @@ public interface Probe {
   default void translationsInvalidated(Processor processor, boolean global) {}
 
   /**
-   * VMLAUNCH or VMRESUME has entered a virtual machine. Until it is left, nothing that happens in
-   * it is told of, but for the memory that it reaches.
+   * VMLAUNCH or VMRESUME enters a virtual machine, whose state has been checked; registers and
+   * translations are still the host's. Until it is left, nothing that happens in it is told of, but
+   * for the memory that it reaches.
    */
   default void machineEntered(Processor processor) {}
 

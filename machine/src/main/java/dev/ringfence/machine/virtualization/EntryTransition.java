@@ -50,10 +50,16 @@ final class EntryTransition {
   /** Enters the virtual machine, whose state has been checked. */
   void enter() {
     Probe probe = processor.probe();
+    if (probe != null) {
+      probe.machineEntered(processor);
+    }
     loadGuest();
     int failed = loadRegisters();
     if (failed != 0) {
       new ExitTransition(processor, vmcs).failEntry(ExitReason.MSR_LOADING, failed);
+      if (probe != null) {
+        probe.machineLeft(processor, ExitReason.MSR_LOADING);
+      }
       return;
     }
     vmx.begin();
@@ -67,9 +73,6 @@ final class EntryTransition {
             tagged ? vmcs.readInt(VmcsField.VIRTUAL_PROCESSOR_IDENTIFIER) : 0,
             vmx.extendedPaging() ? vmcs.read(VmcsField.EPT_POINTER) : 0);
     processor.afterSystemInstruction();
-    if (probe != null) {
-      probe.machineEntered(processor);
-    }
   }
 
   private void loadGuest() {

@@ -7,10 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.ringfence.machine.cpu.ControlBits;
 import dev.ringfence.machine.cpu.Flags;
 import dev.ringfence.machine.cpu.ModelSpecificRegisters;
+import dev.ringfence.machine.cpu.Processor;
 import dev.ringfence.machine.cpu.ProcessorException;
 import dev.ringfence.machine.cpu.Slot;
 import dev.ringfence.machine.interpret.BareProcessor;
+import dev.ringfence.machine.probe.Probe;
 import dev.ringfence.machine.translate.TranslationMode;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -118,6 +122,49 @@ class VmxTest {
       assertEquals(ExitReason.VMCALL, host.resumeBehind());
       assertEquals(ExitReason.INVD, host.resumeBehind());
       assertEquals(ExitReason.HLT, host.resumeBehind());
+    }
+  }
+
+  /** Address spaces at entries to virtual machines and behind them, as observers see them. */
+  private static List<String> observed(BareHost host) {
+    List<String> told = new ArrayList<>();
+    host.bare.processor.setProbe(
+        new Probe() {
+          @Override
+          public void machineEntered(Processor processor) {
+            told.add("entered from " + Long.toHexString(processor.state().cr3));
+          }
+
+          @Override
+          public void machineLeft(Processor processor, int reason) {
+            told.add("left by " + reason + " to " + Long.toHexString(processor.state().cr3));
+          }
+        });
+    return told;
+  }
+
+  @Test
+  void observersHearOfAnEntryWhileTheHostsStateIsThere() {
+    try (BareHost host = host()) {
+      host.longMode();
+      String cr3 = Long.toHexString(host.bare.state.cr3);
+      List<String> told = observed(host);
+      host.launch(HLT);
+      assertEquals(List.of("entered from " + cr3, "left by 12 to " + cr3), told);
+    }
+  }
+
+  /** SDM section 27.8: such an entry ends as an exit does. IA32_FS_BASE must not be in the list. */
+  @Test
+  void observersHearOfAnEntryThatFailsToLoadRegisters() {
+    try (BareHost host = host()) {
+      host.set(VmcsField.ENTRY_MSR_LOAD_COUNT, 1);
+      host.set(VmcsField.ENTRY_MSR_LOAD_ADDRESS, BareHost.IO_BITMAPS);
+      host.bare.memory.writeLong(BareHost.IO_BITMAPS, 0xc000_0100L);
+      String cr3 = Long.toHexString(host.bare.state.cr3);
+      List<String> told = observed(host);
+      host.launch(HLT);
+      assertEquals(List.of("entered from " + cr3, "left by 34 to " + cr3), told);
     }
   }
 
