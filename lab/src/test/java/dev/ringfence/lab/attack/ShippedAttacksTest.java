@@ -14,6 +14,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -149,40 +150,14 @@ final class ShippedAttacksTest {
                   secret-service --target process --secret /root/other
             attacks:
             """);
-    for (String attack : ATTACKS) {
-      for (String way : WAYS_TO_COMPILE.keySet().stream().sorted().toList()) {
-        String name = way + "-" + ATTACKS.indexOf(attack);
-        Files.copy(folder.resolve(attack + ".c"), folder.resolve(name + ".c"));
-        catalog.append(
-            """
-              - name: %s
-                title: Renamed
-                description: For tests.
-                vulnerability: That of %s.
-                program: %s.c
-                targets: [process%s]
-                bytes: 8
-                budget-milliseconds: 50
-                sources: [none]
-            %s\
-            """
-                .formatted(
-                    name,
-                    attack,
-                    name,
-                    way.equals("one") ? ", other" : "",
-                    attack.equals("meltdown") ? "" : "    setup: gadgets " + attack + "\n"));
+    List<Attack> attacks = AttackCatalog.shipped().choose(ATTACKS, Attack.From.USER);
+    for (int i = 0; i < attacks.size(); i++) {
+      for (String way : ways()) {
+        String targets = way.equals("one") ? "process, other" : "process";
+        catalog.append(renamed(attacks.get(i), way + "-" + i, targets));
       }
     }
-    AttackCatalog renamed = AttackCatalog.parse(catalog.toString(), "test");
-    AttackPreparation.AttackGuest guest =
-        preparation(
-                folder,
-                program ->
-                    WAYS_TO_COMPILE.getOrDefault(
-                        program.substring(0, Math.max(0, program.indexOf('-'))), List.of()))
-            .prepare(renamed, Attack.From.USER, null, "");
-    LeakMatrix matrix = run(guest, "skylake-server", renamed.attacks(), "none");
+    LeakMatrix matrix = runRenamed(catalog.toString(), Attack.From.USER);
     assertEquals(2 * WAYS_TO_COMPILE.size() + 2, matrix.cells().size());
     for (Cell cell : matrix.cells()) {
       if (cell.target().equals("process")) {
@@ -195,6 +170,83 @@ final class ShippedAttacksTest {
             cell.toString());
       }
     }
+  }
+
+  /** The same from a virtual machine, whose kernel is then a copy of that other code. */
+  @Test
+  void attacksFromGuestsDoSoToo() throws IOException {
+    copyPrograms();
+    StringBuilder catalog =
+        new StringBuilder(
+            """
+            programs: [unprivileged.c, tenant.c, monitor.c, key-agent.c, gadgets.c]
+            targets:
+              - name: tenant
+                title: Memory of another virtual machine
+                setup: tenant --secret "$SECRET"
+              - name: host-key
+                title: A key of an agent in the host's kernel
+                setup: key-agent --event kvm_exit --secret "$SECRET"
+              - name: monitor
+                title: Memory of the monitor that runs the attacker's machine
+                setup: monitor --secret "$SECRET"
+            attacks:
+            """);
+    List<Attack> attacks =
+        AttackCatalog.shipped().choose(ALL ? List.of() : List.of("l1tf-guest"), Attack.From.GUEST);
+    List<String> ways = ALL ? ways() : List.of("one");
+    for (int i = 0; i < attacks.size(); i++) {
+      for (String way : ways) {
+        String target = attacks.get(i).targets().getFirst().name();
+        catalog.append(renamed(attacks.get(i), way + "-" + i, target));
+      }
+    }
+    LeakMatrix matrix = runRenamed(catalog.toString(), Attack.From.GUEST);
+    assertEquals(attacks.size() * ways.size(), matrix.cells().size());
+    matrix.cells().forEach(ShippedAttacksTest::assertLeaked);
+  }
+
+  private static List<String> ways() {
+    return WAYS_TO_COMPILE.keySet().stream().sorted().toList();
+  }
+
+  /** An entry of a catalog: an attack that is shipped, under another name. */
+  private String renamed(Attack attack, String name, String targets) throws IOException {
+    Files.copy(folder.resolve(attack.program()), folder.resolve(name + ".c"));
+    return """
+      - name: %s
+        from: %s
+        title: Renamed
+        description: For tests.
+        vulnerability: That of %s.
+        program: %s.c
+        setup: |
+    %s
+        targets: [%s]
+        bytes: 8
+        budget-milliseconds: %d
+        sources: [none]
+    """
+        .formatted(
+            name,
+            attack.from().name().toLowerCase(Locale.ROOT),
+            attack.name(),
+            name,
+            (attack.setup().isEmpty() ? "true" : attack.setup()).strip().indent(6).stripTrailing(),
+            targets,
+            attack.budget() / 1_000_000);
+  }
+
+  private LeakMatrix runRenamed(String catalog, Attack.From from) {
+    AttackCatalog renamed = AttackCatalog.parse(catalog, "test");
+    AttackPreparation.AttackGuest guest =
+        preparation(
+                folder,
+                program ->
+                    WAYS_TO_COMPILE.getOrDefault(
+                        program.substring(0, Math.max(0, program.indexOf('-'))), List.of()))
+            .prepare(renamed, from, null, "");
+    return run(guest, "skylake-server", renamed.attacks(), "none");
   }
 
   private void copyPrograms() throws IOException {

@@ -139,18 +139,23 @@ final class IsolationRunTest {
 
   private static PreparedWorkload prepare(
       String workload, @Nullable String kernelMetapackage, String append) {
+    return prepare(Workload.parse(workload, "small.yaml", null), kernelMetapackage, append);
+  }
+
+  static PreparedWorkload prepare(
+      Workload workload, @Nullable String kernelMetapackage, String append) {
     GuestCache cache = GuestCache.ofUser();
     GuestPreparation preparation = new GuestPreparation(cache, line -> {});
     Path kernel = kernelMetapackage == null ? null : preparation.kernel(kernelMetapackage);
     return new WorkloadPreparation(cache, preparation, line -> {})
-        .prepare(Workload.parse(workload, "small.yaml", null), kernel, append, false);
+        .prepare(workload, kernel, append, false);
   }
 
   private static RunResult run(PreparedWorkload prepared, List<String> policies, boolean audit) {
     return run(prepared, policies, audit, null);
   }
 
-  private static RunResult run(
+  static RunResult run(
       PreparedWorkload prepared,
       List<String> policies,
       boolean audit,
@@ -177,7 +182,7 @@ final class IsolationRunTest {
   }
 
   /** What the guest came to: it must be the same under all policies and with none. */
-  private static String guest(RunResult result) {
+  static String guest(RunResult result) {
     return "%s instructions, console %s, memory %s"
         .formatted(
             value(result.metrics(), MetricNames.INSTRUCTIONS),
@@ -193,7 +198,7 @@ final class IsolationRunTest {
         .value();
   }
 
-  private static long count(List<Metric> metrics, String name) {
+  static long count(List<Metric> metrics, String name) {
     return ((Number) value(metrics, name)).longValue();
   }
 
