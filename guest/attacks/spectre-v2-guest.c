@@ -59,6 +59,6 @@ int main(int argc, char **argv)
 	machine_create(&machine);
 	for (int i = 0; i < count; i++)
 		place_jump(i, options.branches.at[i]);
-	recover(sample, choose_disclosure(choose, read_byte, array + SHARED_KNOWN), 1);
+	recover(sample, patience_if(choose_disclosure(choose, read_byte, array + SHARED_KNOWN)), 1);
 	return 0;
 }

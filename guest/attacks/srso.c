@@ -56,6 +56,6 @@ int main(int argc, char **argv)
 	prepare_receiving();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	recover(sample, choose_disclosure(choose, read_byte, array + SHARED_KNOWN), 1);
+	recover(sample, patience_if(choose_disclosure(choose, read_byte, array + SHARED_KNOWN)), 1);
 	return 0;
 }

@@ -106,35 +106,30 @@ static inline void leave_history(uint64_t bits)
  * another history, that little else is left. What it predicts then does not depend on history.
  *
  * Two branches an iteration move a history by four bits, and 16 targets in a row differ in four: so
- * all histories can come, whatever the address. They go on where they were, so that those that
- * collide with the kernel's are others the next time.
+ * all histories can come, whatever the address. They are the bytes of one instruction, of which a jump
+ * leaves out prefixes. They go on where they were, so that those that collide with the kernel's are
+ * others the next time. Random is Knuth's, MMIX.
  */
 static inline void forget_histories(void)
 {
 	enum { JUMPS = 12000 };
 	static uint64_t random = 88172645463325252;
-	uint64_t count = JUMPS, target, shifted;
+	uint64_t count = JUMPS, target, targets;
 
 	__asm__ volatile(
-		"1: mov %[random], %[shifted]\n\t"
-		"shl $13, %[shifted]\n\t"
-		"xor %[shifted], %[random]\n\t"
-		"mov %[random], %[shifted]\n\t"
-		"shr $7, %[shifted]\n\t"
-		"xor %[shifted], %[random]\n\t"
-		"mov %[random], %[shifted]\n\t"
-		"shl $17, %[shifted]\n\t"
-		"xor %[shifted], %[random]\n\t"
-		"mov %[random], %[shifted]\n\t"
-		"and $15, %[shifted]\n\t"
-		"lea 2f(%%rip), %[target]\n\t"
-		"add %[shifted], %[target]\n\t"
+		"lea 2f(%%rip), %[targets]\n\t"
+		"1: imul %[factor], %[random]\n\t"
+		"add %[increment], %[random]\n\t"
+		"mov %[random], %[target]\n\t"
+		"shr $60, %[target]\n\t"
+		"add %[targets], %[target]\n\t"
 		"jmp *%[target]\n\t"
-		"2: .fill 15, 1, 0x90\n\t"
+		"2: .fill 14, 1, 0x66\n\t"
+		"nop\n\t"
 		"dec %[count]\n\t"
 		"jnz 1b\n\t"
-		: [random] "+r"(random), [count] "+r"(count), [target] "=&r"(target), [shifted] "=&r"(shifted)
-		:
+		: [random] "+r"(random), [count] "+r"(count), [target] "=&r"(target), [targets] "=&r"(targets)
+		: [factor] "r"(6364136223846793005ULL), [increment] "r"(1442695040888963407ULL)
 		: "cc");
 }
 
@@ -157,11 +152,10 @@ static inline int reads_known_byte(int (*read_byte)(uint64_t address), const uin
 
 /*
  * Chooses the place to be disclosed: the first with which the known byte is read, or the last one.
- *
- * @return for how long to try; what has not read a byte that is known hardly reads others
+ * Returns whether that byte was read.
  */
-static inline struct patience choose_disclosure(void (*choose)(uint64_t address), int (*read_byte)(uint64_t address),
-						const uint8_t *known)
+static inline int choose_disclosure(void (*choose)(uint64_t address), int (*read_byte)(uint64_t address),
+				    const uint8_t *known)
 {
 	int known_was_read = 0;
 
@@ -169,7 +163,13 @@ static inline struct patience choose_disclosure(void (*choose)(uint64_t address)
 		choose(options.disclosures.at[i]);
 		known_was_read = reads_known_byte(read_byte, known);
 	}
-	return (struct patience){ .samples = known_was_read ? 16 : 4, .lead = 2 };
+	return known_was_read;
+}
+
+/* For how long to try: what has not read a byte that is known hardly reads others. */
+static inline struct patience patience_if(int known_was_read)
+{
+	return (struct patience){ .samples = known_was_read ? 16 : 1, .lead = 2 };
 }
 
 #endif
