@@ -65,6 +65,7 @@ public final class BareCore implements AutoCloseable {
   /** The silicon, or null: the machine's own executor runs. */
   public final @Nullable Core core;
 
+  private final CodeCache code = new CodeCache(memory, TranslationMode.OFF);
   private final ProcessorLoop loop;
   private long nextTable = TABLES + 0x1000;
 
@@ -83,7 +84,7 @@ public final class BareCore implements AutoCloseable {
     processor.connect(new NoInterrupts());
     ProcessorReset.powerUp(processor);
     state = processor.state();
-    loop = new ProcessorLoop(processor, new CodeCache(memory, TranslationMode.OFF), memory);
+    loop = new ProcessorLoop(processor, code, memory);
     if (silicon == null) {
       core = null;
     } else {
@@ -205,6 +206,11 @@ public final class BareCore implements AutoCloseable {
     if (!state.halted) {
       throw new AssertionError("did not halt; RIP is " + Long.toHexString(state.rip));
     }
+  }
+
+  /** Drops what has been decoded so far. */
+  public void forgetCode() {
+    code.clear();
   }
 
   /** The vector whose handler halted the processor, or -1 if it halted elsewhere. */

@@ -76,6 +76,11 @@ public final class Block {
     return 200 + 120 * operations.length + 170 * instructions;
   }
 
+  /** Whether none of its bytes has been overwritten. */
+  public boolean isValid() {
+    return valid;
+  }
+
   /** Length in bytes. */
   public int length() {
     return offsets[instructions];

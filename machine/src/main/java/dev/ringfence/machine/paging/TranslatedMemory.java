@@ -84,6 +84,12 @@ public final class TranslatedMemory implements LinearMemory {
   public boolean leaveBlock;
 
   /**
+   * Set with {@link #leaveBlock} where a device was accessed. For executors that leave a block for
+   * overwritten code only if it is that block's own; they clear it.
+   */
+  public boolean deviceAccessed;
+
+  /**
    * While it is set, accesses that would set {@link #leaveBlock} raise {@link RestartInstruction}
    * instead.
    */
@@ -149,6 +155,15 @@ public final class TranslatedMemory implements LinearMemory {
     view = replacement;
     viewGuardsUserHalf = replacement != null && replacement.guardsUserHalf();
     clearFastTables();
+  }
+
+  /** Takes off who is attached, and forgets what an executor had been told. */
+  public void recycle() {
+    setView(null);
+    setAccessListener(null);
+    leaveBlock = false;
+    deviceAccessed = false;
+    restarts = false;
   }
 
   /** Sets who is told of the guest's invalidations, if anyone. */
@@ -593,6 +608,7 @@ public final class TranslatedMemory implements LinearMemory {
     }
     deviceGate.beforeDeviceAccess();
     leaveBlock = true;
+    deviceAccessed = true;
   }
 
   private long loadAcross(long linear, int bytes, boolean stack) {
@@ -847,19 +863,21 @@ public final class TranslatedMemory implements LinearMemory {
     }
     // Now, because admitting the store may displace a translation and empty the tables.
     long source = from + readTable[entry(from) + 1];
-    if (!writeHits(entry(to), to, bytes) && !admitStore(to, bytes)) {
+    long target = targetOf(to, bytes);
+    if (target == 0) {
       return false;
     }
-    HostMemory.copy(source, to + writeTable[entry(to) + 1], bytes);
+    HostMemory.copy(source, target, bytes);
     return true;
   }
 
   @Override
   public boolean fill(long to, int bytes, long value, int size) {
-    if (!writeHits(entry(to), to, bytes) && !admitStore(to, bytes)) {
+    long target = targetOf(to, bytes);
+    if (target == 0) {
       return false;
     }
-    HostMemory.fill(to + writeTable[entry(to) + 1], bytes, value, size);
+    HostMemory.fill(target, bytes, value, size);
     return true;
   }
 
@@ -876,18 +894,33 @@ public final class TranslatedMemory implements LinearMemory {
     return true;
   }
 
-  private boolean admitStore(long linear, int bytes) {
+  /**
+   * Host address of bytes that are about to be written at once, or 0 if they cannot be. Raises what
+   * a store of the first byte would raise.
+   */
+  private long targetOf(long linear, int bytes) {
+    int entry = entry(linear);
+    if (writeHits(entry, linear, bytes)) {
+      return linear + writeTable[entry + 1];
+    }
     long address = translateData(linear, true, false);
     long host = physical.hostAddress(address);
     if (host == 0
         || watcher.watches(linear & PAGE)
         || alignmentChecked()
-        || (linear & 0xfff) + bytes > 4096
-        || physical.isCodePage(physical.ramPage(address))) {
-      return false;
+        || (linear & 0xfff) + bytes > 4096) {
+      return 0;
     }
-    enter(WRITE, linear, host - linear);
-    return true;
+    if (!physical.isCodePage(physical.ramPage(address))) {
+      enter(WRITE, linear, host - linear);
+    } else if (!restarts) {
+      // Not store by store, which would take a detailed executor longer than where no code is
+      // known.
+      codeGate.codeOverwritten(address, bytes);
+    } else {
+      return 0;
+    }
+    return host;
   }
 
   @Override
@@ -985,20 +1018,24 @@ public final class TranslatedMemory implements LinearMemory {
     slots.restore(in);
     dataBuffer.restore(in);
     fetchBuffer.restore(in);
-    restoreTable(in, readTable, false);
-    restoreTable(in, writeTable, false);
-    restoreTable(in, fetchTable, true);
+    restoreTable(in, READ);
+    restoreTable(in, WRITE);
+    restoreTable(in, FETCH);
+    fetchEpoch++;
     slots.current().modes = currentModes();
     spaceChanged();
   }
 
-  private void restoreTable(StateReader in, long[] table, boolean fetch) {
+  private void restoreTable(StateReader in, int number) {
+    long[] table = fastTables[number];
     for (int entry = 0; entry < table.length; entry += 2) {
       long tag = in.readLong();
       int ramPage = in.readInt("translated page", -1, physical.ramPages() - 1);
-      table[entry] = ramPage < 0 ? -1 : tag;
+      // A machine that is used again may hold code of the page that the saved one did not.
+      boolean missing = ramPage < 0 || number == WRITE && physical.isCodePage(ramPage);
+      table[entry] = missing ? -1 : tag;
       table[entry + 1] =
-          fetch || ramPage < 0 ? ramPage : physical.hostAddressOfPage(ramPage) - (tag & PAGE);
+          number == FETCH || missing ? ramPage : physical.hostAddressOfPage(ramPage) - (tag & PAGE);
     }
   }
 }

@@ -195,6 +195,7 @@ public final class DetailedExecutor implements Executor {
     MicroOperation[] operations = NOTHING;
     int i = 0;
     exception = null;
+    stay();
     blocks.forget();
     if (time.jumped(b.retired)) {
       b.restart(time.cycleOfProcessor());
@@ -287,7 +288,7 @@ public final class DetailedExecutor implements Executor {
               end = helper(o, TimedBlock.kind(t), start, end);
               p.afterSystemInstruction();
               b.retire(end);
-              m.leaveBlock = false;
+              stay();
               time.complete(current.instructions, b.retired);
               continue blocks;
             }
@@ -305,7 +306,7 @@ public final class DetailedExecutor implements Executor {
           b.ready[TimedBlock.result(t)] = end;
           b.ready[TimedBlock.otherResult(t)] = end;
           b.retire(end);
-          if (m.leaveBlock) {
+          if (m.leaveBlock && mustLeave(current)) {
             limit = o.nextInstruction;
             stop = o.ordinal + 1;
           }
@@ -313,7 +314,7 @@ public final class DetailedExecutor implements Executor {
         // The block was cut short, by time or by an access that it must not outlive.
         s.rip = cut(r[Slot.BLOCK_START] + current.offsets[stop], operations[0]);
         time.complete(stop, b.retired);
-        m.leaveBlock = false;
+        stay();
       }
     } catch (ProcessorException e) {
       if (i > 0) {
@@ -321,7 +322,7 @@ public final class DetailedExecutor implements Executor {
         s.rip = cut(r[Slot.BLOCK_START] + o.offset, o);
         time.complete(o.ordinal, b.retired);
       }
-      m.leaveBlock = false;
+      stay();
       exception = e;
     }
   }
@@ -333,6 +334,24 @@ public final class DetailedExecutor implements Executor {
 
   private static long linear(long[] r, MicroOperation o) {
     return r[o.base] + (r[o.index] << o.scale) + o.displacement + r[o.segmentBase];
+  }
+
+  /**
+   * Whether an access ends the block: a device was accessed, or code of the block was overwritten.
+   * What other code the machine has decoded is a matter of what it did before; events, which are
+   * taken between blocks, must not depend on it.
+   */
+  private boolean mustLeave(Block current) {
+    boolean must = memory.deviceAccessed || !current.isValid();
+    if (!must) {
+      stay();
+    }
+    return must;
+  }
+
+  private void stay() {
+    memory.leaveBlock = false;
+    memory.deviceAccessed = false;
   }
 
   /** Devices and observers see the time and the address of the instruction that runs. */
@@ -780,7 +799,7 @@ public final class DetailedExecutor implements Executor {
         board.retire(Math.max(stored, resolved));
       }
     }
-    memory.leaveBlock = false;
+    stay();
   }
 
   private static void checkTarget(long target) {

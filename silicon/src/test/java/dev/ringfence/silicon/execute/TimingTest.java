@@ -9,6 +9,7 @@ import static dev.ringfence.silicon.Assembler.RBX;
 import static dev.ringfence.silicon.Assembler.RCX;
 import static dev.ringfence.silicon.Assembler.RDI;
 import static dev.ringfence.silicon.BareCore.DATA;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.ringfence.machine.cpu.Processor;
@@ -86,6 +87,29 @@ class TimingTest {
       // The walk of the access itself, which does not wait for what is before it, overlaps.
       assertTrue(added >= latency - WALK && added <= latency + 8, latency + " added " + added);
     }
+  }
+
+  /** Cycles that it takes to clear a page from which code has been executed before. */
+  private static long clearing(boolean decoded) {
+    try (BareCore bare = new BareCore(MODEL, TimeBase.CYCLES)) {
+      bare.memory.writeByte(DATA + 64, (byte) 0xf4);
+      bare.runAt(DATA + 64);
+      if (!decoded) {
+        bare.forgetCode();
+      }
+      Assembler code = new Assembler().set(RDI, DATA).set(RCX, 4096 / 8);
+      code.timeStamp().copy(R14, RAX).set(RAX, 0);
+      code.bytes(0xf3, 0x48, 0xab); // rep stosq
+      bare.run(code.loadFence().timeStamp().subtract(RAX, R14).halt());
+      assertEquals(0, bare.memory.readLong(DATA + 64));
+      return bare.state.r[RAX];
+    }
+  }
+
+  /** That the machine keeps decoded code is no property of the silicon. */
+  @Test
+  void overwritingCodeTakesEquallyLongWhetherOrNotItIsDecoded() {
+    assertEquals(clearing(false), clearing(true));
   }
 
   private static int[] unsigned(byte[] bytes) {
