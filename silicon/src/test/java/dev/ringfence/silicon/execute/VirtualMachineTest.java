@@ -192,19 +192,24 @@ class VirtualMachineTest {
   private static final int GADGET = 0x400;
   private static final int END = 0x600;
 
+  /** Places what leaves the secret at {@link #GADGET}, and a halt at {@link #END}. */
+  private static void placeGadget(BareCore host) {
+    byte[] gadget =
+        new Assembler()
+            .set(RBX, PROBES + ((long) SECRET << PROBE_SHIFT))
+            .load(RBX, RBX, 0)
+            .loadFence()
+            .breakpoint()
+            .code();
+    host.memory.write(BareCore.CODE + GADGET, gadget, 0, gadget.length);
+    host.memory.writeByte(BareCore.CODE + END, (byte) 0xf4);
+  }
+
   /** What the host's indirect jump leaves after the guest has trained it. */
   private static int leftByHost(String model, SpeculationControl control) {
     try (BareGuest guest = new BareGuest(SiliconModel.load(model), TimeBase.CYCLES)) {
       BareCore host = guest.host;
-      byte[] gadget =
-          new Assembler()
-              .set(RBX, PROBES + ((long) SECRET << PROBE_SHIFT))
-              .load(RBX, RBX, 0)
-              .loadFence()
-              .breakpoint()
-              .code();
-      host.memory.write(BareCore.CODE + GADGET, gadget, 0, gadget.length);
-      host.memory.writeByte(BareCore.CODE + END, (byte) 0xf4);
+      placeGadget(host);
       host.memory.writeLong(DATA, BareCore.CODE + END);
       Assembler jump = new Assembler().set(R9, DATA).flushLine(R9, 0).memoryFence().load(R8, R9, 0);
       jump.nops(BRANCH + 1 - 3 - jump.offset()).jumpTo(R8);
@@ -248,16 +253,8 @@ class VirtualMachineTest {
   private static int leftByHostsReturn(String model, Assembler behindExit) {
     try (BareGuest guest = new BareGuest(SiliconModel.load(model), TimeBase.CYCLES)) {
       BareCore host = guest.host;
-      byte[] gadget =
-          new Assembler()
-              .set(RBX, PROBES + ((long) SECRET << PROBE_SHIFT))
-              .load(RBX, RBX, 0)
-              .loadFence()
-              .breakpoint()
-              .code();
       byte[] giveBack = slowReturn(behindExit).code();
-      host.memory.write(BareCore.CODE + GADGET, gadget, 0, gadget.length);
-      host.memory.writeByte(BareCore.CODE + END, (byte) 0xf4);
+      placeGadget(host);
       host.memory.write(BareCore.CODE + RETURN, giveBack, 0, giveBack.length);
       // The host's code has run before, so that it is in the caches.
       host.runAt(BareCore.CODE + GADGET);
