@@ -14,6 +14,10 @@ final class ConsoleHistory {
     ring[(int) (count++ % BYTES)] = (byte) value;
   }
 
+  void clear() {
+    count = 0;
+  }
+
   /** The last lines, without escape sequences and other control characters. */
   List<String> lastLines(int most) {
     int length = (int) Math.min(count, BYTES);

@@ -442,9 +442,22 @@ public final class Machine implements AutoCloseable {
     this.cutTurnEnd = cutTurnEnd;
   }
 
-  /** After all parts were restored: what was decoded from memory is void. */
-  void restored() {
-    codeCache.clear();
+  /**
+   * Takes everybody off who is attached or connected, so that a snapshot can be restored as into a
+   * new machine. The machine must not be running. What was decoded and translated stays, as far as
+   * the snapshot's memory is as it was: that is why a machine is used again and not made anew.
+   */
+  public void recycle() {
+    consoles.clear();
+    history.clear();
+    probes.clear();
+    idleListener = nanoseconds -> {};
+    stopReason = null;
+    stopRequested = false;
+    memory.setCopyListener(PhysicalMemory.CopyListener.NONE);
+    setInstructionListener(0, null);
+    setExecutor(null);
+    processors.forEach(Processor::recycle);
   }
 
   /**

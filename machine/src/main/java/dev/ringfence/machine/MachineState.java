@@ -32,6 +32,5 @@ final class MachineState implements Stateful {
     machine.clock().setNow(in.readLong());
     int processor = in.readInt("current processor", 0, machine.configuration().processors() - 1);
     machine.restoreTurn(processor, in.readLong());
-    machine.restored();
   }
 }

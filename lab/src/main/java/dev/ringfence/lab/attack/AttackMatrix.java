@@ -1,5 +1,6 @@
 package dev.ringfence.lab.attack;
 
+import dev.ringfence.lab.experiment.MachinePool;
 import dev.ringfence.lab.experiment.SavedGuest;
 import dev.ringfence.lab.result.LeakMatrix;
 import dev.ringfence.lab.run.BootSnapshots;
@@ -131,12 +132,13 @@ public final class AttackMatrix {
     }
     Results results = new Results(cells, runs.size());
     int threads = Math.clamp(Runtime.getRuntime().availableProcessors(), 1, 2);
-    try (ForkJoinPool pool = new ForkJoinPool(threads)) {
+    try (MachinePool machines = new MachinePool(configuration, threads);
+        ForkJoinPool pool = new ForkJoinPool(threads)) {
       pool.invoke(
           ForkJoinTask.adapt(() ->
               inParallel(
                   by(toBeRun, run -> run.mitigation().commandLine()).stream()
-                      .<Runnable>map(same -> () -> new Tree(same, results).grow())
+                      .<Runnable>map(same -> () -> new Tree(same, machines, results).grow())
                       .toList())));
     }
     results.rethrow();
@@ -214,7 +216,7 @@ public final class AttackMatrix {
       void run() throws AttackSetup.SetupFailedException;
     }
 
-    Tree(List<AttackRun> runs, Results results) {
+    Tree(List<AttackRun> runs, MachinePool machines, Results results) {
       this.runs = runs;
       this.results = results;
       this.setup =
@@ -229,6 +231,7 @@ public final class AttackMatrix {
               configuration,
               processor.costs(),
               snapshots,
+              machines,
               () -> interrupted);
     }
 

@@ -4,6 +4,7 @@ import dev.ringfence.isolation.cost.CostModel;
 import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.lab.experiment.Experiment;
 import dev.ringfence.lab.experiment.GuestBoot;
+import dev.ringfence.lab.experiment.MachinePool;
 import dev.ringfence.lab.experiment.SavedGuest;
 import dev.ringfence.lab.guest.Assignment;
 import dev.ringfence.lab.run.BootSnapshots;
@@ -42,6 +43,7 @@ final class AttackSetup {
 
   private final Experiment experiment;
   private final BootSnapshots snapshots;
+  private final MachinePool machines;
   private final BooleanSupplier interrupted;
 
   /** A step did not come to its end. */
@@ -62,6 +64,7 @@ final class AttackSetup {
    * @param configuration of the machine, with the processor model
    * @param costs of the processor model
    * @param snapshots of booted guests
+   * @param machines of the configuration
    * @param interrupted whether to give up; what comes is not of use then
    */
   AttackSetup(
@@ -71,6 +74,7 @@ final class AttackSetup {
       MachineConfiguration configuration,
       CostModel costs,
       BootSnapshots snapshots,
+      MachinePool machines,
       BooleanSupplier interrupted) {
     this.experiment =
         new Experiment(
@@ -87,6 +91,7 @@ final class AttackSetup {
             false,
             policies.isEmpty());
     this.snapshots = snapshots;
+    this.machines = machines;
     this.interrupted = interrupted;
   }
 
@@ -102,7 +107,7 @@ final class AttackSetup {
                 instructions -> {},
                 snapshots)
             .run();
-    return new AttackedGuest(booted, output, interrupted);
+    return new AttackedGuest(booted, machines, output, interrupted);
   }
 
   /** Saves the state of a guest, which goes on. */
@@ -114,7 +119,7 @@ final class AttackSetup {
   /** A guest that goes on from a saved state. */
   AttackedGuest resume(SavedGuest saved, Attack attack) {
     AttackOutput output = new AttackOutput(attack.bytes());
-    return new AttackedGuest(saved.resume(output), output, interrupted);
+    return new AttackedGuest(saved.resume(machines, output), machines, output, interrupted);
   }
 
   /** Does what root does for an attack before there is a secret. */

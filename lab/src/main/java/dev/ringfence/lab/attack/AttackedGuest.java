@@ -2,6 +2,7 @@ package dev.ringfence.lab.attack;
 
 import dev.ringfence.isolation.monitor.KernelView;
 import dev.ringfence.lab.experiment.GuestBoot;
+import dev.ringfence.lab.experiment.MachinePool;
 import dev.ringfence.machine.GuestTroubleException;
 import dev.ringfence.machine.Machine;
 import java.util.function.BooleanSupplier;
@@ -12,16 +13,23 @@ final class AttackedGuest implements AutoCloseable {
   private static final long STEP = 500_000;
 
   private final GuestBoot.Booted booted;
+  private final MachinePool machines;
   private final AttackOutput output;
   private final BooleanSupplier interrupted;
   private boolean closed;
 
   /**
+   * @param machines to which its machine goes back
    * @param output that takes what set-up and attack print
    * @param interrupted whether to give up
    */
-  AttackedGuest(GuestBoot.Booted booted, AttackOutput output, BooleanSupplier interrupted) {
+  AttackedGuest(
+      GuestBoot.Booted booted,
+      MachinePool machines,
+      AttackOutput output,
+      BooleanSupplier interrupted) {
     this.booted = booted;
+    this.machines = machines;
     this.output = output;
     this.interrupted = interrupted;
   }
@@ -57,7 +65,7 @@ final class AttackedGuest implements AutoCloseable {
   public void close() {
     if (!closed) {
       closed = true;
-      machine().close();
+      machines.giveBack(machine());
     }
   }
 }

@@ -57,10 +57,11 @@ public final class SavedGuest implements AutoCloseable {
   /**
    * A guest of its own in that state, with nobody at its terminals.
    *
+   * @param pool of the experiment's configuration, to which the machine goes back
    * @param output takes what the command prints from here on
    */
-  public GuestBoot.Booted resume(OutputStream output) {
-    Machine machine = new Machine(experiment.configuration());
+  public GuestBoot.Booted resume(MachinePool pool, OutputStream output) {
+    Machine machine = pool.take();
     try {
       GuestSession session =
           new GuestSession(

@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,6 +35,9 @@ public final class SymbolTable {
 
   /** For each of {@link #starts}, the first symbol that has it. */
   private final int[] firsts;
+
+  /** What {@link #relocated} has given, by distance. */
+  private final Map<Long, SymbolTable> relocated = new ConcurrentHashMap<>();
 
   private SymbolTable(List<Symbol> symbols, Map<String, Integer> byName, long start, long end) {
     this.symbols = symbols;
@@ -170,14 +174,15 @@ public final class SymbolTable {
 
   /**
    * The table of a kernel that runs elsewhere than where it was linked (KASLR). Absolute symbols
-   * stay.
+   * stay. The same table for the same distance: guests that go on from one boot share it.
    *
    * @param delta running address less link address, in bytes
    */
   public SymbolTable relocated(long delta) {
-    if (delta == 0) {
-      return this;
-    }
+    return delta == 0 ? this : relocated.computeIfAbsent(delta, this::move);
+  }
+
+  private SymbolTable move(long delta) {
     List<Symbol> moved = new ArrayList<>(symbols.size());
     for (Symbol symbol : symbols) {
       moved.add(

@@ -106,6 +106,14 @@ public final class Processor implements ProcessorSignals, Stateful {
     }
   }
 
+  /** Takes off who is attached, and forgets what the host wanted of it. */
+  public void recycle() {
+    setMicroarchitecture(Microarchitecture.NONE);
+    timeStampSource = null;
+    stopRequested = false;
+    memory.recycle();
+  }
+
   /** Connects the silicon, which learns at once what software has restricted so far. */
   public void setMicroarchitecture(Microarchitecture silicon) {
     microarchitecture = silicon;

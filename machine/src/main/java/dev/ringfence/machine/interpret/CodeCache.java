@@ -171,6 +171,14 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     }
   }
 
+  /** Takes all probes away. */
+  public void clearProbes() {
+    List<Long> addresses = new ArrayList<>();
+    probes.forEach((ramPage, ofPage) ->
+        ofPage.keySet().forEach(offset -> addresses.add(physical.addressOfPage(ramPage) + offset)));
+    addresses.forEach(this::clearProbe);
+  }
+
   /**
    * Drops what executes one instruction. The rest of its page stays: probes are set in the hottest
    * pages of a kernel while it runs.

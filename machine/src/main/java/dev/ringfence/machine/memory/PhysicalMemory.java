@@ -3,6 +3,7 @@ package dev.ringfence.machine.memory;
 import dev.ringfence.machine.snapshot.StateReader;
 import dev.ringfence.machine.snapshot.StateWriter;
 import dev.ringfence.machine.snapshot.Stateful;
+import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 
 /**
@@ -300,6 +301,12 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
     }
   }
 
+  private void dropCode(int ramPage) {
+    if (codePages[ramPage]) {
+      codeGate.codeOverwritten(addressOfPage(ramPage), 4096);
+    }
+  }
+
   /** Gives the memory back to the host. The machine must not run any more. */
   public void close() {
     reservation.arena().close();
@@ -334,11 +341,17 @@ public final class PhysicalMemory implements EntryMemory, Stateful {
       if (in.readBoolean()) {
         // A page that is zero already stays untouched, and so out of the host's memory.
         if (!HostMemory.isZero(at, 4096)) {
+          dropCode(i);
           HostMemory.fill(at, 4096, (byte) 0);
         }
       } else {
         in.readBytes(page);
-        HostMemory.copy(page, 0, at, 4096);
+        if (!codePages[i]) {
+          HostMemory.copy(page, 0, at, 4096);
+        } else if (!HostMemory.bytes(at, 4096).equals(ByteBuffer.wrap(page))) {
+          dropCode(i);
+          HostMemory.copy(page, 0, at, 4096);
+        }
       }
     }
   }

@@ -40,6 +40,13 @@ public final class Probes {
     connect();
   }
 
+  /** Takes all probes away, those of code, too. */
+  public void clear() {
+    probes.clear();
+    connect();
+    code.clearProbes();
+  }
+
   private void connect() {
     Probe told =
         switch (probes.size()) {

@@ -24,6 +24,11 @@ final class Latencies {
     this.byClass = pipeline.latencies();
   }
 
+  /** Whether another one says the same. */
+  boolean isSameAs(Latencies other) {
+    return byClass.equals(other.byClass);
+  }
+
   /** Cycles of a class, which the reader of models has checked to be there. */
   int of(String instructionClass) {
     Integer cycles = byClass.get(instructionClass);

@@ -43,7 +43,7 @@ final class TimedBlock {
   private static final int BYTES_SHIFT = 59;
 
   /** Whose latencies these are. */
-  final Latencies latencies;
+  Latencies latencies;
 
   /** No physical address. */
   static final long UNKNOWN = -1;

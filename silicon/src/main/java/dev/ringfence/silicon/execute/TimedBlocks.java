@@ -33,7 +33,17 @@ final class TimedBlocks {
         : make(block, rip);
   }
 
+  /**
+   * Makes it, or takes that of an executor which was here before with the same model, if that one
+   * knew all that this one would find out.
+   */
   private TimedBlock make(Block block, long linear) {
+    if (block.annotation instanceof TimedBlock earlier
+        && earlier.latencies.isSameAs(latencies)
+        && earlier.physical != TimedBlock.UNKNOWN) {
+      earlier.latencies = latencies;
+      return earlier;
+    }
     TimedBlock timed = new TimedBlock(block, latencies, physicalOf(linear));
     block.annotation = timed;
     return timed;

@@ -9,6 +9,7 @@ import dev.ringfence.silicon.cache.Cache;
 import dev.ringfence.silicon.execute.TransientLoads;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -75,7 +76,7 @@ public final class SecretTrace implements TransientLoads {
    * Physical addresses of all copies of a secret that RAM has now. A copy that runs over the end of
    * a page is found if its two parts are neighbours in physical memory.
    *
-   * @param value at least 8 bytes, so that what is found is no coincidence
+   * @param value at least 8 bytes, not all zero, so that what is found is no coincidence
    */
   public static List<Long> copies(PhysicalMemory memory, byte[] value) {
     if (value.length < 8) {
@@ -86,10 +87,15 @@ public final class SecretTrace implements TransientLoads {
     // The JVM has vector instructions for the search in a string; a loop takes four times as long.
     String sought = new String(value, StandardCharsets.ISO_8859_1);
     byte[] window = new byte[PAGE + value.length - 1];
+    byte[] zeros = new byte[window.length];
     for (int page = 0; page < memory.ramPages(); page++) {
       long at = memory.addressOfPage(page);
       int length = memory.isRam(at, window.length) ? window.length : PAGE;
       memory.read(at, window, 0, length);
+      // Most of a guest's memory, and copying the rest into a string is what takes time.
+      if (Arrays.equals(window, 0, length, zeros, 0, length)) {
+        continue;
+      }
       String content = new String(window, 0, length, StandardCharsets.ISO_8859_1);
       for (int i = content.indexOf(sought); i >= 0; i = content.indexOf(sought, i + 1)) {
         copies.add(at + i);
