@@ -11,16 +11,10 @@
 #ifndef MACHINE_H
 #define MACHINE_H
 
-#include <err.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <stdint.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 
 #include "fault.h"
+#include "virtual-machine.h"
 
 enum {
 	MACHINE_PAGE = 4096,
@@ -43,7 +37,6 @@ enum {
 	FIRST_INTERRUPT_STACK = 0x24,	/* in the task state */
 	MACHINE_VECTORS = 32,
 	PAGE_FAULT = 14,
-	DONE_PORT = 0xe9,
 	PANIC_PORT = 0xea,
 	UNKNOWN_HYPERCALL = 0x5eed,
 	ENTRY_PRESENT = 1,
@@ -54,9 +47,7 @@ enum {
 static const uint64_t entry_frame = 0x000ffffffffff000;
 
 struct machine {
-	uint8_t *memory;	/* what is guest-physical 0 */
-	int vm, vcpu;
-	struct kvm_run *state;
+	struct virtual_machine virtual;
 	uint64_t next_table;
 };
 
@@ -64,7 +55,7 @@ struct machine {
 extern const uint8_t __executable_start[], _end[];
 
 #define MACHINE_OFFSET(address) (MACHINE_IMAGE + ((uintptr_t)(address) - (uintptr_t)__executable_start))
-#define IN_MACHINE(machine, variable) ((__typeof__(&(variable)))((machine)->memory + MACHINE_OFFSET(&(variable))))
+#define IN_MACHINE(machine, variable) ((__typeof__(&(variable)))((machine)->virtual.memory + MACHINE_OFFSET(&(variable))))
 
 /*
  * Handlers inside: a page fault goes on where the code that raised it has noted (RESUME_AT_9); all
@@ -135,7 +126,7 @@ static inline uint64_t *machine_entry(struct machine *machine, uint64_t linear)
 	uint64_t table = MACHINE_TABLES;
 
 	for (int level = 3; level > 0; level--) {
-		uint64_t *entry = (uint64_t *)(machine->memory + table) + (linear >> (12 + 9 * level) & 511);
+		uint64_t *entry = (uint64_t *)(machine->virtual.memory + table) + (linear >> (12 + 9 * level) & 511);
 
 		if (!*entry) {
 			if (machine->next_table == MACHINE_TABLES_END)
@@ -145,7 +136,7 @@ static inline uint64_t *machine_entry(struct machine *machine, uint64_t linear)
 		}
 		table = *entry & entry_frame;
 	}
-	return (uint64_t *)(machine->memory + table) + (linear >> 12 & 511);
+	return (uint64_t *)(machine->virtual.memory + table) + (linear >> 12 & 511);
 }
 
 static inline void machine_map(struct machine *machine, uint64_t linear, uint64_t physical)
@@ -165,24 +156,24 @@ static inline void machine_fill(struct machine *machine, int file)
 	int sharing = file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
 	uint64_t *interrupts;
 
-	machine->memory = mmap(NULL, MACHINE_BYTES, PROT_READ | PROT_WRITE, sharing | MAP_POPULATE, file, 0);
-	if (machine->memory == MAP_FAILED)
+	machine->virtual.memory = mmap(NULL, MACHINE_BYTES, PROT_READ | PROT_WRITE, sharing | MAP_POPULATE, file, 0);
+	if (machine->virtual.memory == MAP_FAILED)
 		err(1, "mmap");
 	machine->next_table = MACHINE_TABLES + MACHINE_PAGE;
-	interrupts = (uint64_t *)(machine->memory + MACHINE_INTERRUPTS);
+	interrupts = (uint64_t *)(machine->virtual.memory + MACHINE_INTERRUPTS);
 	if (bytes > MACHINE_FREE - MACHINE_IMAGE)
 		errx(1, "expected an image of at most %d bytes, found %lu", MACHINE_FREE - MACHINE_IMAGE, bytes);
 	/* The image has holes, so it is copied by what is mapped. */
 	for (uint64_t page = 0; page < bytes; page += MACHINE_PAGE) {
 		if (!msync((void *)(image + page), MACHINE_PAGE, MS_ASYNC))
-			memcpy(machine->memory + MACHINE_IMAGE + page, (void *)(image + page), MACHINE_PAGE);
+			memcpy(machine->virtual.memory + MACHINE_IMAGE + page, (void *)(image + page), MACHINE_PAGE);
 		machine_map(machine, image + page, MACHINE_IMAGE + page);
 	}
 	for (uint64_t page = 0; page < MACHINE_IMAGE; page += MACHINE_PAGE)
 		machine_map(machine, page, page);
 	for (uint64_t page = 0; page < MACHINE_FREE_PAGES * MACHINE_PAGE; page += MACHINE_PAGE)
 		machine_map(machine, (uintptr_t)machine_free + page, MACHINE_FREE + page);
-	((uint64_t *)(machine->memory + MACHINE_DESCRIPTORS))[MACHINE_CODE_SELECTOR / 8] = 0x00af9b000000ffff;
+	((uint64_t *)(machine->virtual.memory + MACHINE_DESCRIPTORS))[MACHINE_CODE_SELECTOR / 8] = 0x00af9b000000ffff;
 	for (int vector = 0; vector < MACHINE_VECTORS; vector++) {
 		uint64_t handler = (uintptr_t)(vector == PAGE_FAULT ? machine_page_fault : machine_panic);
 
@@ -190,10 +181,10 @@ static inline void machine_fill(struct machine *machine, int file)
 			| (handler >> 16 & 0xffff) << 48;
 		interrupts[2 * vector + 1] = handler >> 32;
 	}
-	*(uint64_t *)(machine->memory + MACHINE_TASK_STATE + FIRST_INTERRUPT_STACK) = MACHINE_FAULT_STACK;
+	*(uint64_t *)(machine->virtual.memory + MACHINE_TASK_STATE + FIRST_INTERRUPT_STACK) = MACHINE_FAULT_STACK;
 }
 
-static inline void machine_registers(struct machine *machine, uint64_t begin)
+static inline void machine_registers(const struct virtual_machine *machine, uint64_t begin)
 {
 	const struct kvm_segment code = {
 		.limit = ~0u, .selector = MACHINE_CODE_SELECTOR, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
@@ -202,13 +193,11 @@ static inline void machine_registers(struct machine *machine, uint64_t begin)
 	const struct kvm_segment task = {
 		.base = MACHINE_TASK_STATE, .limit = 0x67, .selector = MACHINE_TASK_SELECTOR, .type = 11, .present = 1,
 	};
-	struct kvm_regs registers = {
+	const struct kvm_regs registers = {
 		.rip = begin, .rsp = MACHINE_STACK - 8, .rflags = 2,
 	};
-	struct kvm_sregs system;
+	struct kvm_sregs system = system_registers(machine);
 
-	if (ioctl(machine->vcpu, KVM_GET_SREGS, &system) < 0)
-		err(1, "KVM_GET_SREGS");
 	system.cs = code;
 	system.ds = system.es = system.fs = system.gs = system.ss = data;
 	system.tr = task;
@@ -218,33 +207,15 @@ static inline void machine_registers(struct machine *machine, uint64_t begin)
 	system.cr3 = MACHINE_TABLES;
 	system.cr4 = 0x620;	/* OSXMMEXCPT, OSFXSR, PAE */
 	system.efer = 0xd00;	/* NXE, LMA, LME */
-	if (ioctl(machine->vcpu, KVM_SET_SREGS, &system) < 0)
-		err(1, "KVM_SET_SREGS");
-	if (ioctl(machine->vcpu, KVM_SET_REGS, &registers) < 0)
-		err(1, "KVM_SET_REGS");
+	set_system_registers(machine, &system);
+	set_registers(machine, &registers);
 }
 
 /* Makes a machine of memory that has been filled; begin is the address inside of its first instruction. */
 static inline void machine_start(struct machine *machine, uint64_t begin)
 {
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	struct kvm_userspace_memory_region region = { .memory_size = MACHINE_BYTES };
-	int bytes;
-
-	machine->vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
-	if (machine->vm < 0)
-		err(1, "/dev/kvm");
-	region.userspace_addr = (uintptr_t)machine->memory;
-	if (ioctl(machine->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		err(1, "memory of the virtual machine");
-	machine->vcpu = ioctl(machine->vm, KVM_CREATE_VCPU, 0);
-	bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (machine->vcpu < 0 || bytes < 0)
-		err(1, "virtual processor");
-	machine->state = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, machine->vcpu, 0);
-	if (machine->state == MAP_FAILED)
-		err(1, "virtual processor");
-	machine_registers(machine, begin);
+	machine->virtual = create_virtual_machine(machine->virtual.memory, MACHINE_BYTES);
+	machine_registers(&machine->virtual, begin);
 }
 
 static inline void machine_create(struct machine *machine)
@@ -256,13 +227,10 @@ static inline void machine_create(struct machine *machine)
 /* Lets the inside read memory of this process at the same address; once. */
 static inline void machine_share(struct machine *machine, const uint8_t *shared, uint64_t bytes)
 {
-	struct kvm_userspace_memory_region region = {
+	add_memory(&machine->virtual, (struct kvm_userspace_memory_region){
 		.slot = 1, .flags = KVM_MEM_READONLY, .guest_phys_addr = MACHINE_SHARED, .memory_size = bytes,
 		.userspace_addr = (uintptr_t)shared,
-	};
-
-	if (ioctl(machine->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		err(1, "memory that the virtual machine shares");
+	});
 	for (uint64_t page = 0; page < bytes; page += MACHINE_PAGE)
 		machine_map(machine, (uintptr_t)shared + page, MACHINE_SHARED + page);
 }
@@ -270,17 +238,14 @@ static inline void machine_share(struct machine *machine, const uint8_t *shared,
 /* Runs a function inside until it returns. */
 static inline void machine_run(struct machine *machine, void (*function)(void))
 {
-	const struct kvm_run *state = machine->state;
+	const struct kvm_run *exit;
 
 	*IN_MACHINE(machine, machine_task) = function;
-	do {
-		if (ioctl(machine->vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
-			err(1, "KVM_RUN");
-		if (state->exit_reason != KVM_EXIT_IO && state->exit_reason != KVM_EXIT_INTR)
-			errx(1, "KVM_RUN: expected an exit for a port, found reason %u", state->exit_reason);
-		if (state->exit_reason == KVM_EXIT_IO && state->io.port != DONE_PORT)
-			errx(1, "expected code inside that raises no exception but page faults");
-	} while (state->exit_reason != KVM_EXIT_IO);
+	exit = run_to_exit(&machine->virtual);
+	if (exit->exit_reason != KVM_EXIT_IO)
+		errx(1, "KVM_RUN: expected an exit for a port, found reason %u", exit->exit_reason);
+	if (!says_done(exit))
+		errx(1, "expected code inside that raises no exception but page faults");
 }
 
 #endif

@@ -106,22 +106,21 @@ static void use_key(void)
 static uint8_t run(struct machine *machine)
 {
 	void (*call)(device *const *, uint64_t, uint8_t *) = (void *)in_models(call_device);
-	struct kvm_run *state = machine->state;
 
 	for (;;) {
-		if (ioctl(machine->vcpu, KVM_RUN, 0) < 0 && errno != EINTR)
-			err(1, "KVM_RUN");
-		if (state->exit_reason == KVM_EXIT_MMIO && state->mmio.is_write && state->mmio.phys_addr == DOORBELL) {
+		const struct kvm_run *exit = run_to_exit(&machine->virtual);
+
+		if (says_done(exit)) {
+			return 0;
+		} else if (exit->exit_reason == KVM_EXIT_MMIO && exit->mmio.is_write && exit->mmio.phys_addr == DOORBELL) {
 			uint64_t value;
 
-			memcpy(&value, state->mmio.data, sizeof(value));
-			call(&devices.first, value, machine->memory + MACHINE_BUFFER);
-		} else if (state->exit_reason == KVM_EXIT_IO && state->io.port == DISK_PORT) {
+			memcpy(&value, exit->mmio.data, sizeof(value));
+			call(&devices.first, value, machine->virtual.memory + MACHINE_BUFFER);
+		} else if (exit->exit_reason == KVM_EXIT_IO && exit->io.port == DISK_PORT) {
 			use_key();
-		} else if (state->exit_reason == KVM_EXIT_IO && state->io.port == DONE_PORT) {
-			return 0;
-		} else if (state->exit_reason != KVM_EXIT_INTR) {
-			return state->exit_reason;
+		} else {
+			return exit->exit_reason;
 		}
 	}
 }
@@ -136,8 +135,8 @@ static void serve(int tenant)
 
 	if (read(tenant, &begin, sizeof(begin)) != sizeof(begin))
 		return;
-	machine.memory = mmap(NULL, MACHINE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
-	if (machine.memory == MAP_FAILED)
+	machine.virtual.memory = mmap(NULL, MACHINE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file, 0);
+	if (machine.virtual.memory == MAP_FAILED)
 		return;
 	machine_start(&machine, begin);
 	while (read(tenant, &byte, 1) == 1) {

@@ -28,7 +28,7 @@ static void place_byte(uint64_t address, uint8_t byte)
 
 	if (!*entry)
 		machine_map(&machine, address & -(uint64_t)CODE_PAGE, MACHINE_OFFSET(pages[used++]));
-	machine.memory[(*entry & entry_frame) + address % CODE_PAGE] = byte;
+	machine.virtual.memory[(*entry & entry_frame) + address % CODE_PAGE] = byte;
 }
 
 /* An indirect jump by %rax whose last byte is that of a branch of the kernel. */

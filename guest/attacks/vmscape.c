@@ -66,7 +66,7 @@ static void place_jump(uint64_t last)
 
 		if (i == 0 || address % CODE_PAGE == 0)
 			machine_map(&machine, address & -(uint64_t)CODE_PAGE, MACHINE_OFFSET(pages[used++]));
-		machine.memory[(*entry & entry_frame) + address % CODE_PAGE] = jump[i];
+		machine.virtual.memory[(*entry & entry_frame) + address % CODE_PAGE] = jump[i];
 	}
 }
 

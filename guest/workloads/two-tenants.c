@@ -9,12 +9,14 @@
  */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "marker.h"
-#include "virtual-machine.h"
+#include "real-mode-machine.h"
 
 #define TENANTS 2
 #define SECRET 0x100000 /* guest-physical address of the page that the tenant keeps to itself */
@@ -65,22 +67,19 @@ static void serve(const struct kvm_run *state)
 	if (state->exit_reason == KVM_EXIT_HLT)
 		sched_yield();
 	else if (pwrite(disk, sector, sizeof(sector), 0) != sizeof(sector))
-		fail("the tenant's disk");
+		err(1, "the tenant's disk");
 }
 
 static struct virtual_machine create_tenant(int tenant)
 {
 	struct virtual_machine machine = create_machine(tenant_start, tenant_end);
 	unsigned int *secret = (unsigned int *)(machine.memory + SECRET);
-	struct kvm_sregs segments;
+	struct kvm_sregs segments = system_registers(&machine);
 
 	for (int i = 0; i < SECRET_BYTES / 4; i++)
 		secret[i] = (unsigned int)(i + 1) * 2654435761u ^ (unsigned int)tenant * 0x5bd1e995u;
-	if (ioctl(machine.vcpu, KVM_GET_SREGS, &segments) < 0)
-		fail("segments");
 	segments.fs.base = SECRET;
-	if (ioctl(machine.vcpu, KVM_SET_SREGS, &segments) < 0)
-		fail("segments");
+	set_system_registers(&machine, &segments);
 	return machine;
 }
 
@@ -99,14 +98,14 @@ static void be_tenant(int tenant, int orders, int answers)
 	path[sizeof("/tmp/tenant-") - 1] = (char)('a' + tenant);
 	disk = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (disk < 0 || prctl(PR_SET_NAME, name) < 0 || sched_setaffinity(0, sizeof(processors), &processors) < 0)
-		fail(name);
+		err(1, "%s", name);
 	machine = create_tenant(tenant);
 	while (read(orders, &rounds, sizeof(rounds)) == sizeof(rounds)) {
 		start_at(&machine, CODE, rounds);
 		run_machine(&machine, serve);
 		if (ioctl(machine.vcpu, KVM_GET_REGS, &registers) < 0
 		    || write(answers, &registers.rbp, sizeof(registers.rbp)) != sizeof(registers.rbp))
-			fail(name);
+			err(1, "%s", name);
 	}
 	exit(0);
 }
@@ -119,7 +118,7 @@ static void set_flush(const char *value)
 	long bytes;
 
 	if (file < 0 || write(file, value, strlen(value)) < 0)
-		fail(PARAMETER);
+		err(1, PARAMETER);
 	bytes = pread(file, now, sizeof(now) - 1, 0);
 	close(file);
 	now[strcspn(now, "\n")] = 0;
@@ -133,10 +132,10 @@ static void run_tenants(const int orders[], int answers, unsigned long rounds)
 
 	for (int i = 0; i < TENANTS; i++)
 		if (write(orders[i], &rounds, sizeof(rounds)) != sizeof(rounds))
-			fail("order");
+			err(1, "order");
 	for (int i = 0; i < TENANTS; i++) {
 		if (read(answers, &sum, sizeof(sum)) != sizeof(sum))
-			fail("answer");
+			err(1, "answer");
 		both += sum;
 	}
 	printf("sum of what both have read: %lu\n", both);
@@ -154,15 +153,15 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (pipe(answers) < 0)
-		fail("pipe");
+		err(1, "pipe");
 	for (int i = 0; i < TENANTS; i++) {
 		int ends[2];
 
 		if (pipe(ends) < 0)
-			fail("pipe");
+			err(1, "pipe");
 		switch (fork()) {
 		case -1:
-			fail("fork");
+			err(1, "fork");
 		case 0:
 			close(ends[1]);
 			for (int j = 0; j < i; j++)
@@ -188,7 +187,7 @@ int main(int argc, char **argv)
 		int status;
 
 		if (wait(&status) < 0 || status != 0)
-			fail("tenant");
+			err(1, "tenant");
 	}
 	return 0;
 }

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "marker.h"
-#include "virtual-machine.h"
+#include "real-mode-machine.h"
 
 #define DEVICE 0x8000000ul /* guest-physical address without memory */
 #define FRESH 0x1000000ul /* guest-physical address of memory that nothing has touched */
@@ -59,6 +59,7 @@ int main(int argc, char **argv)
 		{ "interrupt", guest_spin, SPINS_PER_EXIT },
 	};
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+	unsigned long fresh_bytes;
 	struct virtual_machine machine;
 	struct kvm_sregs segments;
 
@@ -68,15 +69,16 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	machine = create_machine(guest_start, guest_end);
-	add_memory(machine.vm, 1, FRESH, (count + 1) * 4096);
-	if (ioctl(machine.vcpu, KVM_GET_SREGS, &segments) < 0)
-		fail("segments");
+	fresh_bytes = (count + 1) * 4096;
+	add_memory(&machine, (struct kvm_userspace_memory_region){
+		.slot = 1, .guest_phys_addr = FRESH, .memory_size = fresh_bytes, .userspace_addr = (uintptr_t)allocate(fresh_bytes),
+	});
+	segments = system_registers(&machine);
 	segments.fs.base = DEVICE;
 	segments.gs.base = FRESH;
 	segments.gs.limit = 0xffffffff;
 	segments.gs.g = 1;
-	if (ioctl(machine.vcpu, KVM_SET_SREGS, &segments) < 0)
-		fail("segments");
+	set_system_registers(&machine, &segments);
 
 	mark(RINGFENCE_REGION_BEGIN, 0);
 	for (unsigned long i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {

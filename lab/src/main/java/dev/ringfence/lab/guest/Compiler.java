@@ -19,8 +19,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * Compiles C programs for the guest with the host's gcc. They are linked statically, so they need
  * nothing of the guest but its kernel. Results stay in the cache under a digest of compiler,
- * options, source and the headers beside it; equal inputs give equal bytes, because nothing of the
- * host's paths and no build identifier gets into the program.
+ * options, source and the headers that it may include, which are those beside it and those of
+ * {@code guest/include}; equal inputs give equal bytes, because nothing of the host's paths and no
+ * build identifier gets into the program.
  */
 public final class Compiler {
   /** The file name goes in between; libraries come last, as the linker wants it. */
@@ -28,6 +29,10 @@ public final class Compiler {
       List.of("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s", "-Wl,--build-id=none");
 
   private static final List<String> LIBRARIES = List.of("-pthread");
+
+  /** Headers for programs of any folder. */
+  private static final Path HEADERS =
+      Path.of(System.getProperty("ringfence.root", "."), "guest", "include").toAbsolutePath();
 
   private static final long MOST_MINUTES = 5;
 
@@ -68,6 +73,7 @@ public final class Compiler {
     List<String> command = new ArrayList<>(List.of("gcc"));
     command.addAll(OPTIONS);
     command.addAll(options);
+    command.addAll(List.of("-I", HEADERS.toString(), "-ffile-prefix-map=" + HEADERS + "=include"));
     command.addAll(List.of("-o", temporary.toString()));
     // By its plain name, because a path would end up in the program.
     command.add(absolute.getFileName().toString());
@@ -94,18 +100,22 @@ public final class Compiler {
               + String.join(" ", options)
               + String.join(" ", LIBRARIES));
       digest.update(Files.readAllBytes(source));
-      try (Stream<Path> siblings = Files.list(source.getParent())) {
-        for (Path header :
-            siblings.filter(path -> path.toString().endsWith(".h")).sorted().toList()) {
-          update(digest, header.getFileName().toString());
-          digest.update(Files.readAllBytes(header));
-        }
-      }
+      updateWithHeaders(digest, source.getParent());
+      updateWithHeaders(digest, HEADERS);
       return HexFormat.of().formatHex(digest.digest());
     } catch (NoSuchAlgorithmException e) {
       throw new AssertionError("every JDK has SHA-256", e);
     } catch (IOException e) {
       throw new BadInputException("%s: cannot be read: %s".formatted(source, e), e);
+    }
+  }
+
+  private static void updateWithHeaders(MessageDigest digest, Path folder) throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      for (Path header : files.filter(path -> path.toString().endsWith(".h")).sorted().toList()) {
+        update(digest, header.getFileName().toString());
+        digest.update(Files.readAllBytes(header));
+      }
     }
   }
 

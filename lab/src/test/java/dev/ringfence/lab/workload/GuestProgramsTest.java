@@ -2,6 +2,7 @@ package dev.ringfence.lab.workload;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -10,6 +11,7 @@ import dev.ringfence.lab.guest.Compiler;
 import dev.ringfence.lab.guest.GuestCache;
 import dev.ringfence.machine.BadInputException;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -69,7 +71,7 @@ final class GuestProgramsTest {
     assertEquals(List.of("compiling ringfence-mark.c"), progress);
     Path other = folder.resolve("other");
     Files.createDirectories(other);
-    for (String name : List.of("marker.h", "virtual-machine.h", "ringfence-mark.c")) {
+    for (String name : List.of("marker.h", "real-mode-machine.h", "ringfence-mark.c")) {
       Files.copy(SOURCES.resolve(name), other.resolve(name));
     }
     Path again = compiler("two", progress).compile(other.resolve("ringfence-mark.c"));
@@ -79,6 +81,24 @@ final class GuestProgramsTest {
     assertThrows(
         BadInputException.class,
         () -> compiler("two", progress).compile(other.resolve("ringfence-mark.c")));
+  }
+
+  @Test
+  void programsOfAnyFolderMayIncludeTheCommonHeaders() throws IOException {
+    Path source =
+        Files.writeString(
+            folder.resolve("own.c"),
+            """
+            #include "virtual-machine.h"
+
+            int main(void)
+            {
+            	return DONE_PORT;
+            }
+            """);
+    Path program = compiler("one", new ArrayList<>()).compile(source);
+    String content = Files.readString(program, StandardCharsets.ISO_8859_1);
+    assertFalse(content.contains(System.getProperty("ringfence.root")));
   }
 
   @Test
