@@ -163,20 +163,7 @@ class AuditorTest {
     guest = new SmallGuest(image);
     monitor =
         guest.attach(
-            Policy.parse(
-                """
-                name: local
-                title: For a test
-                mapping: {default: nonsensitive, rules: [{kind: slab, disposition: local}]}
-                own-user-memory: mapped
-                fill: eager
-                free-pages: keep
-                on-kernel-entry: stay
-                on-interrupt: stay
-                on-context-switch: stay
-                pcid: true
-                """,
-                "local.yaml"));
+            HandMadePolicy.of("default: nonsensitive, rules: [{kind: slab, disposition: local}]"));
     auditor = new Auditor(monitor);
     guest.kernel.set(FRAME, new Provenance(PageKind.SLAB, "", SmallKernel.MM_A, false));
     guest.loadFrame(FRAME).run();

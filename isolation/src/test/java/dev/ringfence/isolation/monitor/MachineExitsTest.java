@@ -22,24 +22,12 @@ import org.junit.jupiter.api.io.TempDir;
 /** What happens from VM exits to the next entries; the monitor is told of machines by hand. */
 class MachineExitsTest {
   private static final Policy POLICY =
-      Policy.parse(
-          """
-          name: hand-made
-          title: For a test
-          mapping:
-            default: nonsensitive
-            rules: [{kind: page-cache, disposition: sensitive}]
-          own-user-memory: mapped
-          fill: eager
-          free-pages: keep
-          on-kernel-entry: stay
-          on-interrupt: exit-and-resume
-          on-context-switch: exit
-          pcid: true
-          flush: {}
-          classes: {userspace: {}, kvm: {}}
-          """,
-          "hand-made.yaml");
+      HandMadePolicy.of(
+          "default: nonsensitive, rules: [{kind: page-cache, disposition: sensitive}]",
+          "on-interrupt",
+          "exit-and-resume",
+          "on-context-switch",
+          "exit");
 
   @TempDir private static Path folder;
   private static Path image = Path.of("");

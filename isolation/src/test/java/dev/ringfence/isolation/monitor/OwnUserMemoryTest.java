@@ -2,7 +2,6 @@ package dev.ringfence.isolation.monitor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.ringfence.isolation.policy.Policy;
 import dev.ringfence.linux.provenance.PageKind;
 import dev.ringfence.linux.provenance.Provenance;
 import dev.ringfence.machine.cpu.Processor;
@@ -34,26 +33,6 @@ class OwnUserMemoryTest {
     image = SmallGuest.build(folder);
   }
 
-  private static Policy policy(String ownUserMemory) {
-    return Policy.parse(
-        """
-        name: hand-made
-        title: For a test
-        mapping: {default: nonsensitive}
-        own-user-memory: %s
-        fill: eager
-        free-pages: keep
-        on-kernel-entry: stay
-        on-interrupt: stay
-        on-context-switch: stay
-        pcid: true
-        flush: {}
-        classes: {userspace: {}, kvm: {}}
-        """
-            .formatted(ownUserMemory),
-        "hand-made.yaml");
-  }
-
   /**
    * Exits of isolation when the kernel loads from the page at a VM exit, and when it does so in a
    * system call of the process afterwards: {@code 1 and 0}.
@@ -61,7 +40,11 @@ class OwnUserMemoryTest {
   private static String exits(String ownUserMemory, Provenance page) {
     try (SmallGuest guest = new SmallGuest(image)) {
       guest.kernel.set(USER_FRAME, page);
-      PolicyRun run = guest.attach(policy(ownUserMemory)).policies().getFirst();
+      PolicyRun run =
+          guest
+              .attach(HandMadePolicy.of("default: nonsensitive", "own-user-memory", ownUserMemory))
+              .policies()
+              .getFirst();
       Processor processor = guest.machine.processors().getFirst();
       Probe probe = Objects.requireNonNull(processor.observer());
       // Before there is a machine, the page gets into the fast tables.

@@ -64,33 +64,13 @@ class SmallGuestTest {
     guest.close();
   }
 
-  /** A policy that stays restricted and flushes nothing, with some keys set otherwise. */
-  private static Policy policy(String rules, String... changes) {
-    Map<String, String> keys = new TreeMap<>();
-    keys.put("own-user-memory", "mapped");
-    keys.put("fill", "eager");
-    keys.put("free-pages", "keep");
-    keys.put("on-kernel-entry", "stay");
-    keys.put("on-interrupt", "stay");
-    keys.put("on-context-switch", "stay");
-    keys.put("pcid", "true");
-    for (int i = 0; i < changes.length; i += 2) {
-      keys.put(changes[i], changes[i + 1]);
-    }
-    StringBuilder text = new StringBuilder("name: hand-made\ntitle: For a test\n");
-    text.append("mapping: {").append(rules).append("}\n");
-    keys.forEach((key, value) -> text.append(key).append(": ").append(value).append('\n'));
-    text.append("flush: {}\nclasses: {userspace: {}}\n");
-    return Policy.parse(text.toString(), "hand-made.yaml");
-  }
-
   private static Policy staying(String... changes) {
-    return policy("default: nonsensitive", changes);
+    return HandMadePolicy.of("default: nonsensitive", changes);
   }
 
   /** All but code, tables and stack is sensitive, or what the slab is said to be. */
   private static Policy only(String disposition, String... changes) {
-    return policy(
+    return HandMadePolicy.of(
         "default: sensitive, rules: ["
             + "{kind: [text, cpu-entry-area, page-table], disposition: nonsensitive},"
             + "{kind: [slab, task-stack], disposition: "
@@ -299,13 +279,13 @@ class SmallGuestTest {
     assertCounts(
         "kernel-entry 3, enter-request 3, enter 2, relax 3, exit-fault 1, cr3-write-keeping 3, "
             + "fill-ahead 4",
-        policy(rules));
+        HandMadePolicy.of(rules));
     restart();
     guest.loadFrame(FRAME + 2).interruptKernel(guest.kernel.directMap(FRAME));
     assertCounts(
         "kernel-entry 3, enter-request 3, enter 2, relax 3, exit-fault 1, cr3-write-keeping 3, "
             + "fill-on-demand 3",
-        policy(rules, "fill", "on-demand"));
+        HandMadePolicy.of(rules, "fill", "on-demand"));
   }
 
   @Test
@@ -521,7 +501,8 @@ class SmallGuestTest {
     assertCounts(
         "kernel-entry 8, enter-request 8, enter 2, relax 8, exit-fault 1, cr3-write-keeping 3, "
             + "fill-ahead 2, unmap 1, shootdown 1",
-        policy("default: nonsensitive, rules: [{user-allocation: true, disposition: sensitive}]"));
+        HandMadePolicy.of(
+            "default: nonsensitive, rules: [{user-allocation: true, disposition: sensitive}]"));
   }
 
   @Test

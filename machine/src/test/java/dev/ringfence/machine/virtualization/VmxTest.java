@@ -125,8 +125,10 @@ class VmxTest {
     }
   }
 
-  /** Address spaces at entries to virtual machines and behind them, as observers see them. */
-  private static List<String> observed(BareHost host) {
+  /**
+   * Observers hear of an entry and of an exit, and both times the host's page tables are in use.
+   */
+  private static void assertObserved(BareHost host, int expected) {
     List<String> told = new ArrayList<>();
     host.bare.processor.setProbe(
         new Probe() {
@@ -140,17 +142,16 @@ class VmxTest {
             told.add("left by " + reason + " to " + Long.toHexString(processor.state().cr3));
           }
         });
-    return told;
+    String cr3 = Long.toHexString(host.bare.state.cr3);
+    host.launch(HLT);
+    assertEquals(List.of("entered from " + cr3, "left by " + expected + " to " + cr3), told);
   }
 
   @Test
   void observersHearOfAnEntryWhileTheHostsStateIsThere() {
     try (BareHost host = host()) {
       host.longMode();
-      String cr3 = Long.toHexString(host.bare.state.cr3);
-      List<String> told = observed(host);
-      host.launch(HLT);
-      assertEquals(List.of("entered from " + cr3, "left by 12 to " + cr3), told);
+      assertObserved(host, 12);
     }
   }
 
@@ -161,10 +162,7 @@ class VmxTest {
       host.set(VmcsField.ENTRY_MSR_LOAD_COUNT, 1);
       host.set(VmcsField.ENTRY_MSR_LOAD_ADDRESS, BareHost.IO_BITMAPS);
       host.bare.memory.writeLong(BareHost.IO_BITMAPS, 0xc000_0100L);
-      String cr3 = Long.toHexString(host.bare.state.cr3);
-      List<String> told = observed(host);
-      host.launch(HLT);
-      assertEquals(List.of("entered from " + cr3, "left by 34 to " + cr3), told);
+      assertObserved(host, 34);
     }
   }
 
