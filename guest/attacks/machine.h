@@ -18,7 +18,7 @@
 
 enum {
 	MACHINE_PAGE = 4096,
-	MACHINE_BYTES = 4 << 20,
+	MACHINE_BYTES = 6 << 20,
 	/* Guest-physical addresses. */
 	MACHINE_DESCRIPTORS = 0x1000,
 	MACHINE_INTERRUPTS = 0x2000,
@@ -30,7 +30,7 @@ enum {
 	MACHINE_BUFFER = 0x3e000,	/* of 8 KiB, for a device */
 	MACHINE_IMAGE = 0x40000,
 	MACHINE_FREE = 0x180000,	/* behind the image: memory that displaces lines */
-	MACHINE_FREE_PAGES = 512,
+	MACHINE_FREE_PAGES = 1024,	/* twice as many as a second-level cache of 2 MiB holds */
 	MACHINE_SHARED = 0x8000000,	/* memory of the monitor's that the machine may read */
 	MACHINE_CODE_SELECTOR = 8,
 	MACHINE_TASK_SELECTOR = 16,
