@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ADDRESSES = 16 };
+enum { MOST_ADDRESSES = 16, MOST_BYTES = 64 };
 
 /* Addresses that an option may give more than once. */
 struct addresses {
@@ -114,8 +114,8 @@ static inline void parse_options(int argc, char **argv)
 		default: exit(2);
 		}
 	}
-	if (!options.target || options.bytes < 1 || optind != argc)
-		errx(2, "expected --target TARGET --bytes N and what the set-up programs printed");
+	if (!options.target || options.bytes < 1 || options.bytes > MOST_BYTES || optind != argc)
+		errx(2, "expected --target TARGET --bytes N, up to %d, and what the set-up programs printed", MOST_BYTES);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 }
 
@@ -174,10 +174,24 @@ static inline int recover_byte(int index, int (*sample)(int index), struct patie
 	return best;
 }
 
+/*
+ * Recovers the secret byte by byte. Where zeros are nothing and most bytes were told, the others are
+ * zeros, most likely: they are told as such, without confidence.
+ */
 static inline void recover(int (*sample)(int index), struct patience patience, int zero_is_nothing)
 {
-	for (int i = 0; i < options.bytes; i++)
-		recover_byte(i, sample, patience, zero_is_nothing);
+	uint64_t silent = 0;
+
+	for (int i = 0; i < options.bytes; i++) {
+		if (recover_byte(i, sample, patience, zero_is_nothing) == NOTHING)
+			silent |= 1ULL << i;
+	}
+	if (zero_is_nothing && 2 * __builtin_popcountll(silent) < options.bytes) {
+		for (int i = 0; i < options.bytes; i++) {
+			if (silent >> i & 1)
+				printf("byte %d 00 0\n", i);
+		}
+	}
 	printf("done\n");
 }
 

@@ -19,7 +19,7 @@
 #include "record.h"
 #include "secret.h"
 
-enum { LINE_BYTES = 64, PAGE_BYTES = 4096, HALF_PORT = 8, KNOWN_BEFORE = 7, MOST_FOUND = 64 };
+enum { LINE_BYTES = 64, PAGE_BYTES = 4096, HALF_PORT = 8, KNOWN_BEFORE = 7 };
 
 /* Of a sample; where bytes go that are not the secret's, two lines that stay in the cache. */
 static const uint8_t *probe;
@@ -29,7 +29,7 @@ static uint8_t elsewhere[PAGE_BYTES + LINE_BYTES] __attribute__((aligned(64), un
  * What has been found, behind the mark, and known below: all inverted. Else this process's own copies, which
  * pass the buffers with its registers and the lines around, would be taken for the secret.
  */
-static uint8_t found[KNOWN_BEFORE + MOST_FOUND];
+static uint8_t found[KNOWN_BEFORE + MOST_BYTES];
 
 /* Of a sample: where in a page its loads are, and the bytes before the wanted one. */
 static int place;
@@ -147,8 +147,6 @@ static inline void aim(int index)
  */
 static inline void recover_in_order(int (*sample)(int index))
 {
-	if (options.bytes > MOST_FOUND)
-		errx(2, "expected --bytes up to %d", MOST_FOUND);
 	memset(found, ~MARK, KNOWN_BEFORE);
 	for (int i = 0; i < options.bytes; i++) {
 		int value = recover_byte(i, sample, (struct patience){ .samples = i ? 1200 : 300, .lead = 2 }, 0);

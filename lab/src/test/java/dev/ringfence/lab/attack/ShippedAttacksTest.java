@@ -62,7 +62,7 @@ final class ShippedAttacksTest {
       String... mitigations) {
     return new AttackMatrix(
             guest,
-            MachineConfiguration.of(128L << 20, 1).withCpuModel(model),
+            MachineConfiguration.of((ALL ? 512L : 128L) << 20, 1).withCpuModel(model),
             new BootSnapshots(CACHE, false, "test", line -> {}),
             SEED,
             (cell, done, all) -> {})
