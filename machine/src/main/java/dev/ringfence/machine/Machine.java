@@ -451,6 +451,7 @@ public final class Machine implements AutoCloseable {
     consoles.clear();
     history.clear();
     probes.clear();
+    codeCache.recycle();
     idleListener = nanoseconds -> {};
     stopReason = null;
     stopRequested = false;

@@ -171,8 +171,7 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
     }
   }
 
-  /** Takes all probes away. */
-  public void clearProbes() {
+  private void clearProbes() {
     List<Long> addresses = new ArrayList<>();
     probes.forEach((ramPage, ofPage) ->
         ofPage.keySet().forEach(offset -> addresses.add(physical.addressOfPage(ramPage) + offset)));
@@ -240,6 +239,17 @@ public final class CodeCache implements PhysicalMemory.CodeGate {
         overflows++;
         clear();
       }
+    }
+  }
+
+  /**
+   * Takes all probes away, and drops cold code if there is much. Machines that are used again share
+   * a heap, and what one has found only on wrong paths the other will hardly need.
+   */
+  public void recycle() {
+    clearProbes();
+    if (heapBytes > mostHeapBytes / 3) {
+      dropCold();
     }
   }
 

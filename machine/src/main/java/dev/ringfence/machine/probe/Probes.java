@@ -40,11 +40,10 @@ public final class Probes {
     connect();
   }
 
-  /** Takes all probes away, those of code, too. */
+  /** Takes all probes away but those of code. */
   public void clear() {
     probes.clear();
     connect();
-    code.clearProbes();
   }
 
   private void connect() {
