@@ -139,16 +139,23 @@ struct patience {
 /* What one sample showed: 0 to 255, or NOTHING. */
 enum { NOTHING = -1 };
 
+/* What was told of a byte: its value or NOTHING, and whether it led by enough. */
+struct told {
+	int value;
+	int sure;
+};
+
 /*
  * Samples one byte until a value leads by enough, and prints it. A zero is what a processor gives
  * that forwards nothing, so it only counts where zero_is_nothing is not set.
  */
-static inline int recover_byte(int index, int (*sample)(int index), struct patience patience, int zero_is_nothing)
+static inline struct told recover_byte(int index, int (*sample)(int index), struct patience patience,
+				       int zero_is_nothing)
 {
 	int votes[256] = { 0 };
-	int shown = 0, best = 0;
+	int shown = 0, best = 0, lead = 0;
 
-	for (int i = 0; i < patience.samples; i++) {
+	for (int i = 0; i < patience.samples && lead < patience.lead; i++) {
 		int value = sample(index), second = -1;
 
 		if (value == NOTHING || (value == 0 && zero_is_nothing))
@@ -163,34 +170,34 @@ static inline int recover_byte(int index, int (*sample)(int index), struct patie
 			if (v != best && (second < 0 || votes[v] > votes[second]))
 				second = v;
 		}
-		if (votes[best] >= votes[second] + patience.lead)
-			break;
+		lead = votes[best] - votes[second];
 	}
 	if (!shown) {
 		printf("byte %d ?? 0\n", index);
-		return NOTHING;
+		return (struct told){ .value = NOTHING };
 	}
 	printf("byte %d %02x %d\n", index, best, 100 * votes[best] / shown);
-	return best;
+	return (struct told){ .value = best, .sure = lead >= patience.lead };
 }
 
 /*
- * Recovers the secret byte by byte. Where zeros are nothing and most bytes were told, the others are
- * zeros, most likely: they are told as such, without confidence.
+ * Recovers the secret byte by byte. Where most bytes came out, the others are tried once more: what
+ * went on in the system at first may have been in the way. Those that stay silent then, where zeros
+ * are nothing, are zeros, most likely: they are told as such, without confidence.
  */
 static inline void recover(int (*sample)(int index), struct patience patience, int zero_is_nothing)
 {
-	uint64_t silent = 0;
+	uint64_t unsure = 0;
 
 	for (int i = 0; i < options.bytes; i++) {
-		if (recover_byte(i, sample, patience, zero_is_nothing) == NOTHING)
-			silent |= 1ULL << i;
+		if (!recover_byte(i, sample, patience, zero_is_nothing).sure)
+			unsure |= 1ULL << i;
 	}
-	if (zero_is_nothing && 2 * __builtin_popcountll(silent) < options.bytes) {
-		for (int i = 0; i < options.bytes; i++) {
-			if (silent >> i & 1)
-				printf("byte %d 00 0\n", i);
-		}
+	if (2 * __builtin_popcountll(unsure) >= options.bytes)
+		unsure = 0;
+	for (int i = 0; i < options.bytes; i++) {
+		if (unsure >> i & 1 && recover_byte(i, sample, patience, zero_is_nothing).value == NOTHING && zero_is_nothing)
+			printf("byte %d 00 0\n", i);
 	}
 	printf("done\n");
 }

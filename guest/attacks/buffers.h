@@ -143,13 +143,14 @@ static inline void aim(int index)
 /*
  * Recovers the secret's bytes in order, as each is needed for those behind it. What is behind one of
  * which nothing was seen cannot be told. Where the first one came out the others will, so they get
- * more time: a line is seldom left where many come in behind it.
+ * eight times its samples: a line is seldom left where many come in behind it.
  */
-static inline void recover_in_order(int (*sample)(int index))
+static inline void recover_in_order(int (*sample)(int index), int samples_of_first)
 {
 	memset(found, ~MARK, KNOWN_BEFORE);
 	for (int i = 0; i < options.bytes; i++) {
-		int value = recover_byte(i, sample, (struct patience){ .samples = i ? 1200 : 300, .lead = 2 }, 0);
+		struct patience patience = { .samples = i ? 8 * samples_of_first : samples_of_first, .lead = 2 };
+		int value = recover_byte(i, sample, patience, 0).value;
 
 		if (value == NOTHING)
 			break;

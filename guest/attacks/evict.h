@@ -35,6 +35,24 @@ static inline void prepare_eviction(void)
 		err(1, "mmap");
 }
 
+/* More pages instead, for the last cache too, in large ones if there are such. Returns how many. */
+static inline long prepare_far_eviction(void)
+{
+	enum { LARGE_PAGE = 2 << 20 };
+	long pages = second_level_pages + pages_for(_SC_LEVEL3_CACHE_SIZE, 32 << 20);
+	uint8_t *first = mmap(NULL, pages * EVICTION_PAGE + LARGE_PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (first == MAP_FAILED)
+		err(1, "mmap");
+	first += -(uintptr_t)first % LARGE_PAGE;
+	madvise(first, pages * EVICTION_PAGE, MADV_HUGEPAGE);
+	for (long i = 0; i < pages; i++)
+		first[i * EVICTION_PAGE] = 1;
+	eviction_pages = first;
+	return pages;
+}
+
 /* Evicts the line of an address from the caches that these many pages fill. */
 static inline void evict(uint64_t address, long pages)
 {

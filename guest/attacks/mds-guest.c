@@ -96,6 +96,6 @@ int main(int argc, char **argv)
 	probe = own_probe();
 	memset(elsewhere, 1, sizeof(elsewhere));
 	machine_create(&machine);
-	recover_in_order(sample);
+	recover_in_order(sample, 300);
 	return 0;
 }

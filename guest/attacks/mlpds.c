@@ -48,6 +48,6 @@ int main(int argc, char **argv)
 	denied = mmap(NULL, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (denied == MAP_FAILED)
 		err(1, "mmap");
-	recover_in_order(sample);
+	recover_in_order(sample, 300);
 	return 0;
 }

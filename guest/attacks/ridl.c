@@ -51,6 +51,6 @@ int main(int argc, char **argv)
 	denied = mmap(NULL, PAGE_BYTES + LINE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (denied == MAP_FAILED)
 		err(1, "mmap");
-	recover_in_order(sample);
+	recover_in_order(sample, 600);
 	return 0;
 }

