@@ -180,23 +180,34 @@ static inline struct told recover_byte(int index, int (*sample)(int index), stru
 	return (struct told){ .value = best, .sure = lead >= patience.lead };
 }
 
+/* Whether a byte has been tried before: then an attack may take more time for it. */
+static int tried_before __attribute__((unused));
+
 /*
- * Recovers the secret byte by byte. Where most bytes came out, the others are tried once more: what
- * went on in the system at first may have been in the way. Those that stay silent then, where zeros
+ * Recovers the secret byte by byte. Where some came out, those in doubt are tried once more: what went on
+ * in the system at first may have been in the way. Where most did, those that stay silent, where zeros
  * are nothing, are zeros, most likely: they are told as such, without confidence.
  */
 static inline void recover(int (*sample)(int index), struct patience patience, int zero_is_nothing)
 {
 	uint64_t unsure = 0;
+	int sure = options.bytes;
 
 	for (int i = 0; i < options.bytes; i++) {
-		if (!recover_byte(i, sample, patience, zero_is_nothing).sure)
+		if (!recover_byte(i, sample, patience, zero_is_nothing).sure) {
 			unsure |= 1ULL << i;
+			sure--;
+		}
 	}
-	if (2 * __builtin_popcountll(unsure) >= options.bytes)
-		unsure = 0;
-	for (int i = 0; i < options.bytes; i++) {
-		if (unsure >> i & 1 && recover_byte(i, sample, patience, zero_is_nothing).value == NOTHING && zero_is_nothing)
+	tried_before = 1;
+	for (int i = 0; i < options.bytes && sure; i++) {
+		struct told again;
+
+		if (!(unsure >> i & 1))
+			continue;
+		again = recover_byte(i, sample, patience, zero_is_nothing);
+		sure += again.sure;
+		if (again.value == NOTHING && zero_is_nothing && 2 * sure > options.bytes)
 			printf("byte %d 00 0\n", i);
 	}
 	printf("done\n");

