@@ -184,9 +184,10 @@ static inline struct told recover_byte(int index, int (*sample)(int index), stru
 static int tried_before __attribute__((unused));
 
 /*
- * Recovers the secret byte by byte. Where some came out, those in doubt are tried once more: what went on
- * in the system at first may have been in the way. Where most did, those that stay silent, where zeros
- * are nothing, are zeros, most likely: they are told as such, without confidence.
+ * Recovers the secret byte by byte. Where some came out, those in doubt are tried once more, and for
+ * longer: what went on in the system at first may have been in the way. Where most did, those that
+ * stay silent, where zeros are nothing, are zeros, most likely: they are told as such, without
+ * confidence.
  */
 static inline void recover(int (*sample)(int index), struct patience patience, int zero_is_nothing)
 {
@@ -200,6 +201,7 @@ static inline void recover(int (*sample)(int index), struct patience patience, i
 		}
 	}
 	tried_before = 1;
+	patience.samples *= 8;
 	for (int i = 0; i < options.bytes && sure; i++) {
 		struct told again;
 

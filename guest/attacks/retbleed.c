@@ -40,6 +40,8 @@ static int sample(int index)
 
 int main(int argc, char **argv)
 {
+	int times, attempts = ATTEMPTS_WITH_KNOWN;
+
 	parse_options(argc, argv);
 	if (!options.address || !options.branches.count || !options.disclosures.count)
 		errx(2, "expected --address, --branch and --disclosure");
@@ -51,6 +53,10 @@ int main(int argc, char **argv)
 	prepare_receiving();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	recover(sample, patience_if(choose_disclosure(choose, read_byte, array + SHARED_KNOWN)), 1);
+	/* Walks take so much of the time that few attempts succeed. */
+	if (!keeps_translations())
+		attempts *= 3;
+	times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, attempts);
+	recover(sample, patience_if(times), 1);
 	return 0;
 }

