@@ -134,6 +134,7 @@ static inline uint64_t next_random(void)
 struct patience {
 	int samples;	/* at most */
 	int lead;	/* votes by which a value has to be ahead of all others */
+	int again;	/* samples of a second try at most; 0: as many */
 };
 
 /* What one sample showed: 0 to 255, or NOTHING. */
@@ -184,10 +185,9 @@ static inline struct told recover_byte(int index, int (*sample)(int index), stru
 static int tried_before __attribute__((unused));
 
 /*
- * Recovers the secret byte by byte. Where some came out, those in doubt are tried once more, and for
- * longer: what went on in the system at first may have been in the way. Where most did, those that
- * stay silent, where zeros are nothing, are zeros, most likely: they are told as such, without
- * confidence.
+ * Recovers the secret byte by byte. Where some came out, those in doubt are tried once more: what went
+ * on in the system at first may have been in the way. Where most did, those that stay silent, where
+ * zeros are nothing, are zeros, most likely: they are told as such, without confidence.
  */
 static inline void recover(int (*sample)(int index), struct patience patience, int zero_is_nothing)
 {
@@ -201,7 +201,8 @@ static inline void recover(int (*sample)(int index), struct patience patience, i
 		}
 	}
 	tried_before = 1;
-	patience.samples *= 8;
+	if (patience.again)
+		patience.samples = patience.again;
 	for (int i = 0; i < options.bytes && sure; i++) {
 		struct told again;
 

@@ -72,15 +72,16 @@ static int read_byte(uint64_t address)
 	return value;
 }
 
-/* Whether the known byte is read each time. */
-static int reads_known_byte_each_time(void)
+/* Whether the known byte is read more often than not. */
+static int reads_known_byte(void)
 {
+	int right = 0;
+
 	for (int i = 0; i < CHECKS; i++) {
 		use_secret(0);
-		if (read_byte(options.known) != KNOWN_BYTE)
-			return 0;
+		right += read_byte(options.known) == KNOWN_BYTE;
 	}
-	return 1;
+	return 2 * right > CHECKS;
 }
 
 /*
@@ -99,10 +100,10 @@ static void take_more_time(void)
 
 static int is_reliable(void)
 {
-	if (reads_known_byte_each_time())
+	if (reads_known_byte())
 		return 1;
 	take_more_time();
-	if (reads_known_byte_each_time())
+	if (reads_known_byte())
 		return 1;
 	pages_to_evict = second_level_pages;
 	return 0;
