@@ -36,16 +36,21 @@ static inline void prepare_eviction(void)
 }
 
 /*
- * More pages instead, for the last cache too, in large ones if there are such. Fewer of them evict from
- * the nearer caches as before. Returns how many.
+ * More pages instead, for the last cache too, in large ones if there are such, but not more than half
+ * of what memory is free. Fewer of them evict from the nearer caches as before. Returns how many.
  */
 static inline long prepare_far_eviction(void)
 {
 	enum { LARGE_PAGE = 2 << 20 };
 	long pages = second_level_pages + pages_for(_SC_LEVEL3_CACHE_SIZE, 32 << 20);
-	uint8_t *first = mmap(NULL, pages * EVICTION_PAGE + LARGE_PAGE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long free_pages = sysconf(_SC_AVPHYS_PAGES);
+	uint8_t *first;
 
+	if (pages > free_pages / 2)
+		pages = free_pages / 2;
+	if (pages < second_level_pages)
+		pages = second_level_pages;
+	first = mmap(NULL, pages * EVICTION_PAGE + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (first == MAP_FAILED)
 		err(1, "mmap");
 	first += -(uintptr_t)first % LARGE_PAGE;
