@@ -98,17 +98,6 @@ static void take_more_time(void)
 	pages_to_evict = far_pages;
 }
 
-static int is_reliable(void)
-{
-	if (reads_known_byte())
-		return 1;
-	take_more_time();
-	if (reads_known_byte())
-		return 1;
-	pages_to_evict = second_level_pages;
-	return 0;
-}
-
 /* Finds two histories that collide. */
 static int find_collision(void)
 {
@@ -132,8 +121,12 @@ static int find_collision(void)
 				from = middle;
 		}
 		trained_history = trained[from];
-		if (is_reliable())
-			return 1;
+		call_with_name(trained_history);
+		if (call_with_result(history, options.known) != KNOWN_BYTE)
+			continue;
+		if (!reads_known_byte())
+			take_more_time();
+		return 1;
 	}
 	return 0;
 }
