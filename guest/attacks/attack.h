@@ -134,7 +134,6 @@ static inline uint64_t next_random(void)
 struct patience {
 	int samples;	/* at most */
 	int lead;	/* votes by which a value has to be ahead of all others */
-	int again;	/* samples of a second try at most; 0: as many */
 };
 
 /* What one sample showed: 0 to 255, or NOTHING. */
@@ -201,8 +200,6 @@ static inline void recover(int (*sample)(int index), struct patience patience, i
 		}
 	}
 	tried_before = 1;
-	if (patience.again)
-		patience.samples = patience.again;
 	for (int i = 0; i < options.bytes && sure; i++) {
 		struct told again;
 

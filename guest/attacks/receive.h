@@ -56,14 +56,37 @@ static inline void begin_receiving(uint64_t value)
 		sched_yield();
 }
 
-/* It receives, and returns. */
-static inline void end_receiving(void)
+/* Whether a line of a page table has an entry by which an address is translated, be it of a page or a large one. */
+static inline int translates(int line, uint64_t address)
+{
+	enum { INDEX_BITS = 9, PAGE_BITS = 12, ENTRY_BYTES = 8, LEVELS = 2 };
+
+	for (int level = 0; level < LEVELS; level++) {
+		uint64_t index = address >> (PAGE_BITS + level * INDEX_BITS) & ((1 << INDEX_BITS) - 1);
+
+		if (index * ENTRY_BYTES / 64 == (uint64_t)line)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * It receives, and returns. What translates addresses that are used transiently then stays in the caches:
+ * there is little time for walks.
+ */
+static inline void end_receiving(const uint64_t *used, int count)
 {
 	static const uint8_t bytes[RECEIVED_BYTES];
 	uint8_t done;
 
-	for (int offset = STACK_BEGIN - STACK_BYTES; offset < STACK_BEGIN; offset += 64)
-		evict(offset, second_level_pages);
+	for (int offset = STACK_BEGIN - STACK_BYTES; offset < STACK_BEGIN; offset += 64) {
+		int spared = 0;
+
+		for (int i = 0; i < count; i++)
+			spared |= translates(offset / 64, used[i]);
+		if (!spared)
+			evict(offset, pages_to_evict);
+	}
 	if (write(receive_from, bytes, sizeof(bytes)) != sizeof(bytes) || read(answered[0], &done, 1) != 1)
 		err(1, "receiving");
 }
@@ -87,7 +110,7 @@ static inline void prepare_receiving(void)
 		err(1, "thread");
 	for (int i = 0; i < FIRST_EXCHANGES; i++) {
 		begin_receiving(0);
-		end_receiving();
+		end_receiving(NULL, 0);
 	}
 }
 

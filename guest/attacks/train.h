@@ -181,9 +181,7 @@ static inline int choose_disclosure(void (*choose)(uint64_t address), int (*read
 /* For how long to try: what has not read a byte that is known hardly reads others. */
 static inline struct patience patience_if(int times_known_was_read)
 {
-	int samples = times_known_was_read ? 24 : 1;
-
-	return (struct patience){ .samples = samples, .lead = 2, .again = keeps_translations() ? samples : 8 * samples };
+	return (struct patience){ .samples = times_known_was_read ? 24 : 1, .lead = 2 };
 }
 
 #endif
