@@ -20,18 +20,19 @@ static long first_level_pages __attribute__((unused));
 /* Of these pages, those that evict from caches near enough to be too near: at first from the second level. */
 static long pages_to_evict;
 
-/* A cache of a size holds this many lines of the same place in a page; some more evict for sure. */
+/* A cache of a size holds this many lines of the same place in a page. */
 static inline long pages_for(int name, long otherwise)
 {
 	long bytes = sysconf(name);
 
-	return 2 * (bytes > 0 ? bytes : otherwise) / EVICTION_PAGE;
+	return (bytes > 0 ? bytes : otherwise) / EVICTION_PAGE;
 }
 
+/* Twice as many evict for sure. */
 static inline void prepare_eviction(void)
 {
-	first_level_pages = pages_for(_SC_LEVEL1_DCACHE_SIZE, 48 << 10);
-	pages_to_evict = pages_for(_SC_LEVEL2_CACHE_SIZE, 2 << 20);
+	first_level_pages = 2 * pages_for(_SC_LEVEL1_DCACHE_SIZE, 48 << 10);
+	pages_to_evict = 2 * pages_for(_SC_LEVEL2_CACHE_SIZE, 2 << 20);
 	eviction_pages = mmap(NULL, pages_to_evict * EVICTION_PAGE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (eviction_pages == MAP_FAILED)
@@ -39,14 +40,15 @@ static inline void prepare_eviction(void)
 }
 
 /*
- * Evicts from the last cache, too, from now on: with more pages, in large ones if there are such, but not
- * more than half of what memory is free. Does nothing if it has been called before.
+ * Evicts from the last cache, too, from now on: with more pages, in large ones if there are such, which
+ * spread over its sets, so that a quarter more than it holds will do; but not more than half of what memory
+ * is free. Does nothing if it has been called before.
  */
 static inline void prepare_far_eviction(void)
 {
 	enum { LARGE_PAGE = 2 << 20 };
 	static int far;
-	long pages = pages_to_evict + pages_for(_SC_LEVEL3_CACHE_SIZE, 32 << 20);
+	long pages = pages_to_evict + pages_for(_SC_LEVEL3_CACHE_SIZE, 32 << 20) * 5 / 4;
 	long free_pages = sysconf(_SC_AVPHYS_PAGES);
 	uint8_t *first;
 

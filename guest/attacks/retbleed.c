@@ -41,7 +41,7 @@ static int sample(int index)
 
 int main(int argc, char **argv)
 {
-	int times, attempts = ATTEMPTS_WITH_KNOWN;
+	int times;
 
 	parse_options(argc, argv);
 	if (!options.address || !options.branches.count || !options.disclosures.count)
@@ -55,11 +55,9 @@ int main(int argc, char **argv)
 	for (int i = 0; i < options.branches.count; i++)
 		branches[i] = place_branch(options.branches.at[i], INDIRECT_JUMP);
 	/* The last cache is too near for the walks to the code, the secret and the probe. */
-	if (!keeps_translations()) {
+	if (!keeps_translations())
 		prepare_far_eviction();
-		attempts /= 3;
-	}
-	times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, attempts);
+	times = choose_disclosure(choose, read_byte, array + SHARED_KNOWN, ATTEMPTS_WITH_KNOWN);
 	recover(sample, patience_if(times), 1);
 	return 0;
 }
