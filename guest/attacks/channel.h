@@ -124,6 +124,19 @@ static inline int reload_probe_beside(const uint8_t *probe, int expected)
 	return upper == NO_SLOT ? -1 : upper << 4 | lower;
 }
 
+/*
+ * Has translations of the probe near again, by lines between slots. Where page tables were evicted, the first
+ * slot measured of each half would seem to be far.
+ */
+static inline void translate_probe(const uint8_t *probe)
+{
+	enum { BETWEEN_SLOTS = 1 << (SLOT_BITS - 1) };
+
+	touch(probe + BETWEEN_SLOTS);
+	touch(probe + UPPER_HALF + BETWEEN_SLOTS);
+	memory_fence();
+}
+
 static inline int reload_probe(const uint8_t *probe)
 {
 	return reload_probe_beside(probe, NO_SLOT);

@@ -35,6 +35,7 @@ static int read_byte(uint64_t address)
 		train(branches[i], place);
 	flush_probe(probe);
 	end_receiving(used, sizeof(used) / sizeof(*used));
+	translate_probe(probe);
 	return reload_probe(probe);
 }
 
