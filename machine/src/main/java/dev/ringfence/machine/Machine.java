@@ -469,9 +469,10 @@ public final class Machine implements AutoCloseable {
     return MachineReport.of(whatHappened, processors, current, memory, history.lastLines(20));
   }
 
-  /** Gives memory and disk images back. */
+  /** Gives memory and disk images back, and what was decoded to the heap. */
   @Override
   public void close() {
+    codeCache.clear();
     memory.close();
     for (BlockBackend disk : disks) {
       try {

@@ -30,9 +30,25 @@ final class AttackMatrixTest {
       #include <stdio.h>
       #include <stdlib.h>
       #include <string.h>
+      #include <sys/mman.h>
       #include <unistd.h>
 
       static int is(const char *target, const char *name) { return !strcmp(target, name); }
+
+      static long large_pages(void)
+      {
+        enum { LARGE_PAGE = 2 << 20 };
+        char *memory = mmap(NULL, 2 * LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        FILE *maps = fopen("/proc/self/smaps_rollup", "r");
+        char line[256];
+        long kilobytes = -1;
+
+        madvise(memory, 2 * LARGE_PAGE, MADV_HUGEPAGE);
+        memory[-(unsigned long)memory % LARGE_PAGE] = 1;
+        while (maps && fgets(line, sizeof(line), maps))
+          sscanf(line, "AnonHugePages: %ld", &kilobytes);
+        return kilobytes * 1024 / LARGE_PAGE;
+      }
 
       int main(int argc, char **argv)
       {
@@ -41,6 +57,7 @@ final class AttackMatrixTest {
         if (is(target, "readable") || is(target, "unreadable")) {
           FILE *file = fopen(argv[5], "r");
           printf("user %d, file %s\\n", getuid(), argv[5]);
+          printf("large pages: %s\\n", large_pages() > 0 ? "yes" : "no");
           for (int i = 0; i < bytes; i++)
             if (file)
               printf("byte %d %02x 100\\n", i, fgetc(file));
@@ -96,6 +113,7 @@ final class AttackMatrixTest {
           description: For tests.
           vulnerability: None.
           program: program.c
+          large-pages: true
           targets: [readable, unreadable, guess, endless, unsupported, crash, broken]
           bytes: 16
           budget-milliseconds: 5
@@ -154,8 +172,9 @@ final class AttackMatrixTest {
       assertEquals(Cell.LEAKED, readable.outcome(), readable.toString());
       assertEquals(readable.evidence().secret(), readable.evidence().recovered());
       assertEquals(16, readable.evidence().right());
-      // It runs as nobody, and says so in a line that is no part of the protocol.
-      assertEquals(List.of("user 65534, file /tmp/open"), readable.evidence().notes());
+      // It runs as nobody, and says so in lines that are no part of the protocol.
+      assertEquals(
+          List.of("user 65534, file /tmp/open", "large pages: yes"), readable.evidence().notes());
       Cell unreadable = cell(matrix, "unreadable", column);
       assertEquals(Cell.NOT_LEAKED, unreadable.outcome(), unreadable.toString());
       assertEquals("??".repeat(16), unreadable.evidence().recovered());
