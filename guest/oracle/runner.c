@@ -136,6 +136,12 @@ static _Noreturn void fail(const char *message) {
   __builtin_unreachable();
 }
 
+static void write_hexadecimal(char *to, uint64_t value, int digits) {
+  for (int i = digits - 1; i >= 0; i--, value >>= 4) {
+    to[i] = "0123456789abcdef"[value & 15];
+  }
+}
+
 static struct record *running; /* the output of the case that executes, or null */
 static uint64_t cases, cases_at_last_tick;
 static uint32_t running_flags;
@@ -153,7 +159,10 @@ static void handle(int number, siginfo_t *info, void *context) {
     return;
   }
   if (!out) {
-    fail("runner: a signal outside of a case\n");
+    static char message[] = "runner: a signal outside of a case, vector 0x00, RIP 0x0000000000000000\n";
+    write_hexadecimal(message + 45, g[REG_TRAPNO], 2);
+    write_hexadecimal(message + 55, g[REG_RIP], 16);
+    fail(message);
   }
   static const uint8_t order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                     REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};

@@ -18,12 +18,19 @@ final class Semantics {
   private static final String DEBUGGING = "a hypervisor under the host may intercept it";
   private static final String DESCRIPTORS = "depends on the host's descriptor tables";
 
+  private static final String KEYS =
+      "the machine has no protection keys; on a host that has, the runner may lose its memory";
+  private static final String ABSENT = "undefined in the machine, whatever the host has";
+
   /** Instructions that are not compared with the real processor, with the reason. */
   private static final Map<String, String> SKIPPED =
       Map.ofEntries(
           Map.entry("CPUID", IDENTIFICATION),
           Map.entry("XGETBV", IDENTIFICATION),
           Map.entry("RDPID", IDENTIFICATION),
+          Map.entry("RDPKRU", KEYS),
+          Map.entry("WRPKRU", KEYS),
+          Map.entry("WBNOINVD", ABSENT),
           Map.entry("RDTSC", TIME),
           Map.entry("RDTSCP", TIME),
           Map.entry("RDPMC", TIME),
