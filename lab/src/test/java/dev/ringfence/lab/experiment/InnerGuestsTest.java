@@ -23,7 +23,7 @@ import org.junit.jupiter.api.condition.EnabledIfEnvironmentVariable;
  * The shipped workloads whose guest has a guest, with less to do: Debian's kernel boots on Debian's
  * QEMU and KVM and ends cleanly, and comes to the same with isolation, audited at every enter, as
  * without. Both runs of a workload go on from one snapshot of the outer guest. Only the boot is
- * there by default; {@code RINGFENCE_ALL_WORKLOADS=1} runs all.
+ * there by {@code ./ringfence test --long}; {@code RINGFENCE_ALL_WORKLOADS=1} adds all.
  */
 @Tag("slow")
 final class InnerGuestsTest {
@@ -63,6 +63,7 @@ final class InnerGuestsTest {
   }
 
   @Test
+  @Tag("long")
   void aKernelBootsOnDebiansQemu() {
     Map<String, Long> exits = exits("vm-boot", Map.of());
     // Firmware and kernel ask for the processor's features, and print on a serial port.

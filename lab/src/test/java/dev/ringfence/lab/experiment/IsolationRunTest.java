@@ -381,6 +381,7 @@ final class IsolationRunTest {
   }
 
   @Test
+  @Tag("long")
   void twoProcessorsAreAuditedAndTheGuestCannotTell() {
     PreparedWorkload prepared = prepare(TWO_PROCESSORS, null, Experiment.WITHOUT_MITIGATIONS);
     assertEquals(2, prepared.configuration().processors());
@@ -394,6 +395,7 @@ final class IsolationRunTest {
   }
 
   @Test
+  @Tag("long")
   void debiansGenericKernelIsReadAndAuditedToo() {
     RunResult result =
         run(

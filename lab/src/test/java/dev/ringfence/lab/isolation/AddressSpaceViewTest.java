@@ -90,6 +90,7 @@ final class AddressSpaceViewTest {
   }
 
   @Test
+  @Tag("long")
   void aForgetfulViewLeavesNoTraceInTheGuest() {
     Forgetful view = new Forgetful();
     assertEquals(outcome(null), outcome(view), () -> "seed " + SEED + " (AddressSpaceViewTest)");

@@ -183,6 +183,7 @@ final class DebianBootTest {
   }
 
   @Test
+  @Tag("long")
   void theReferenceJobDoesItsWork() {
     Path root = Path.of(System.getProperty("ringfence.root"));
     // Checks the console itself.
