@@ -263,6 +263,7 @@ final class IsolationRunTest {
   }
 
   @Test
+  @Tag("long")
   void tenantsAreToldApartAndKvmFlushesAsItIsSet() {
     PreparedWorkload prepared = prepare(TWO_TENANTS, null, Experiment.WITHOUT_MITIGATIONS);
     RunResult result = run(prepared, Policy.builtIn(), true);
@@ -359,6 +360,7 @@ final class IsolationRunTest {
   }
 
   @Test
+  @Tag("long")
   void aRunFromASnapshotOfTheBootedGuestCountsAsTheOneThatBooted() {
     PreparedWorkload prepared = prepare(Experiment.WITHOUT_MITIGATIONS);
     BootSnapshots snapshots = new BootSnapshots(new GuestCache(folder), false, "test", line -> {});
@@ -372,6 +374,7 @@ final class IsolationRunTest {
   }
 
   @Test
+  @Tag("long")
   void aKernelWithItsOwnPageTableIsolationIsAuditedToo() {
     RunResult result = run(prepare("pti=on"), Policy.builtIn(), true);
     assertTrue(count(result.metrics(), "audit.enters") > 1_000);

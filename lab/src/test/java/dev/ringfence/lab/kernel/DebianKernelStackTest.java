@@ -119,6 +119,7 @@ final class DebianKernelStackTest {
   }
 
   @Test
+  @Tag("long")
   void theKernelSaysTheSameOfItself() throws IOException {
     GuestPreparation preparation = new GuestPreparation(GuestCache.ofUser(), line -> {});
     Path file = preparation.defaultKernelImage();
