@@ -75,6 +75,7 @@ enum { READ_TABLE_LENGTH = 6 + COUNT_BYTE_LENGTH };
 	MAP_ADDRESS(BPF_REG_1, shared, SHARED_FOUND_LIMIT), \
 	ADD(BPF_REG_1, BPF_REG_8),                        \
 	LOAD(BPF_B, BPF_REG_8, BPF_REG_1, 0)
+enum { FIND_LIMIT_LENGTH = 8 };
 
 /*
  * Counts the byte of the table at the index that user memory has where R3 points, if it is there. It may be
@@ -89,6 +90,7 @@ enum { READ_TABLE_LENGTH = 6 + COUNT_BYTE_LENGTH };
 	JUMP_NOT_EQUAL_IMM(BPF_REG_0, 0, 1 + READ_TABLE_LENGTH), \
 	LOAD(BPF_DW, BPF_REG_7, BPF_REG_10, -16),         \
 	READ_TABLE
+enum { READ_TABLE_AT_USERS_INDEX_LENGTH = FIND_LIMIT_LENGTH + 6 + READ_TABLE_LENGTH };
 
 /* Lets packets to a socket run a program, which ends by dropping them. */
 static void attach_filter(int program)
@@ -179,7 +181,7 @@ static void load_lvi(void)
 {
 	const struct bpf_insn program[] = {
 		LOAD(BPF_DW, BPF_REG_2, BPF_REG_1, 8),
-		JUMP_NOT_EQUAL_IMM(BPF_REG_2, LVI_CALL, 21 + READ_TABLE_LENGTH),
+		JUMP_NOT_EQUAL_IMM(BPF_REG_2, LVI_CALL, 7 + READ_TABLE_AT_USERS_INDEX_LENGTH),
 		LOAD(BPF_DW, BPF_REG_3, BPF_REG_1, 0),
 		ADD_IMM(BPF_REG_3, USER_RDI),
 		MOVE(BPF_REG_1, BPF_REG_10),

@@ -150,6 +150,9 @@ static uint32_t running_flags;
 #define SIGNAL_STACK 0x5a3b00000000ul
 #define SIGNAL_STACK_SIZE 65536ul
 
+#define TO_VECTOR "runner: a signal outside of a case, vector 0x"
+#define TO_RIP TO_VECTOR "00, RIP 0x"
+
 static void handle(int number, siginfo_t *info, void *context) {
   __asm__ volatile("pushq $2; popfq" ::: "cc", "memory"); /* AC may be set */
   greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -159,9 +162,9 @@ static void handle(int number, siginfo_t *info, void *context) {
     return;
   }
   if (!out) {
-    static char message[] = "runner: a signal outside of a case, vector 0x00, RIP 0x0000000000000000\n";
-    write_hexadecimal(message + 45, g[REG_TRAPNO], 2);
-    write_hexadecimal(message + 55, g[REG_RIP], 16);
+    static char message[] = TO_RIP "0000000000000000\n";
+    write_hexadecimal(message + sizeof(TO_VECTOR) - 1, g[REG_TRAPNO], 2);
+    write_hexadecimal(message + sizeof(TO_RIP) - 1, g[REG_RIP], 16);
     fail(message);
   }
   static const uint8_t order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
